@@ -17,9 +17,10 @@ import { closedLimits, type LimitName } from '../activities/upstream/store/limit
 import type { MemberBucketCount } from '../activities/upstream/store/purse';
 import { readUpstreams } from '../activities/upstream/store/upstreams';
 import type { Queryable } from '../activities/lib/database';
+import { storable, unstorable } from '../workflows/lib/text';
 import { recorded, type CommandOptions } from './audit';
 import type { Connections } from './connections';
-import { InvalidBucketError, UnknownBucketError } from './errors';
+import { InvalidBucketError, RefusedError, UnknownBucketError } from './errors';
 import { bucketsOfMember, memberBucketCounts, type MemberBucket } from './member-buckets';
 
 export interface BucketSummary {
@@ -79,6 +80,11 @@ export interface ClosedLimit {
   closedReason: string | null;
 }
 
+/** Bytes of the reason that lists show; the audit has more of it. */
+const LONGEST_REASON = 500;
+/** By hand it is closed for no longer. */
+const LONGEST_CLOSING_MS = 366 * 86_400_000;
+
 /** A command on all keys of a limit takes so many at a time, for a row has some kilobytes. */
 const PAGE = 1_000;
 
@@ -125,16 +131,17 @@ export class BudgetHandle {
    * No node sends for these buckets for so long, whatever the upstream says meanwhile; told to all at once.
    * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit, also those that come later and those
    *   of single members
+   * @param forMs a year at most
    * @returns the buckets that it was done to, as far as they have a row by now
+   * @throws RefusedError for a time that cannot be; InvalidBucketError; UnknownBucketError
    */
-  close(bucket: string, forMs: number, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
-    const reason = why ?? 'closed by hand';
+  async close(bucket: string, forMs: number, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
+    // It stands in the row of each bucket.
+    const reason = storable(why ?? 'closed by hand', LONGEST_REASON);
+    const seconds = secondsOf(forMs);
     return this.change('budget close', bucket, why, {
-      rows: (db, names) => closeByHand(db, names, forMs / 1_000, reason),
-      whole: async (db, limit) => {
-        await closeWhole(db, limit, forMs / 1_000, reason);
-        return true;
-      },
+      rows: (db, names) => closeByHand(db, names, seconds, reason),
+      whole: (db, limit) => closeWhole(db, limit, seconds, reason),
     });
   }
 
@@ -151,7 +158,8 @@ export class BudgetHandle {
     const { key, ...limit } = which;
     const unknown = () => this.unknown(bucket);
     return recorded(this.connections, { what, subject: `upstream/${which.upstream}`, why }, async (db) => {
-      const isKnown = key === undefined && (await isDeclared(db, limit)) && (await how.whole(db, limit));
+      const isKnown = key === undefined && (await isDeclared(db, limit));
+      if (isKnown) await how.whole(db, limit);
       const changed: BucketSummary[] = [];
       let closedBefore = 0;
       for (let after: BucketName | undefined, isLast = false; !isLast;) {
@@ -181,17 +189,24 @@ export class BudgetHandle {
   }
 }
 
-/** The two halves of a command: on rows, and on a limit with all of its keys; the latter answers whether it changed. */
+/** The two halves of a command: on rows, and on a limit with all of its keys. */
 interface How {
   rows: (db: Queryable, names: readonly BucketName[]) => Promise<unknown>;
-  whole: (db: Queryable, limit: LimitName) => Promise<boolean>;
+  whole: (db: Queryable, limit: LimitName) => Promise<void>;
 }
 
-/** A worker's config has had that limit, or somebody has spent from it. */
+/** @throws RefusedError where PostgreSQL, or a date, has no such time */
+function secondsOf(forMs: number): number {
+  if (forMs > 0 && forMs <= LONGEST_CLOSING_MS) return forMs / 1_000;
+  throw new RefusedError(`a bucket is closed for more than 0 ms and for a year (366d) at most, not for ${forMs} ms`);
+}
+
+/** A worker's config has had that limit, somebody has spent from it, or it is closed. */
 async function isDeclared(db: Queryable, { upstream, limit }: LimitName): Promise<boolean> {
   const declared = (await readUpstreams(db)).find(({ name }) => name === upstream);
-  if (declared && limit in declared.options.limits) return true;
-  return (await listBuckets(db, { upstream, limit }, { most: 1 })).length > 0;
+  if (declared && Object.hasOwn(declared.options.limits, limit)) return true;
+  if ((await listBuckets(db, { upstream, limit }, { most: 1 })).length > 0) return true;
+  return (await closedLimits(db, { upstream, limit })).length > 0;
 }
 
 const closedOf = (buckets: readonly BucketSummary[]): number => buckets.filter(({ closedMs }) => closedMs > 0).length;
@@ -199,7 +214,7 @@ const closedOf = (buckets: readonly BucketSummary[]): number => buckets.filter((
 /** `esi/group:90000001`, or `esi/errors` for all keys. A key may have any characters. */
 function nameOf(bucket: string): Omit<BucketName, 'key'> & { key?: string } {
   const [, upstream, limit, key] = /^([^/]+)\/([^:]+)(?::(.+))?$/s.exec(bucket) ?? [];
-  if (upstream === undefined || limit === undefined) throw new InvalidBucketError(bucket);
+  if (upstream === undefined || limit === undefined || unstorable(bucket)) throw new InvalidBucketError(bucket);
   return { upstream, limit, key };
 }
 

@@ -158,7 +158,8 @@ export class UnknownBucketError extends LongwatchError {
     some: readonly string[],
   ) {
     const others = some.length > 0 ? `; there are ${list(some)}` : '';
-    super(`nobody has spent from '${bucket}' lately${others}; see: npx longwatch budget list`);
+    const how = "npx longwatch budget list (one member's own: --member ID)";
+    super(`nobody has spent from '${bucket}' lately${others}; see: ${how}`);
   }
 }
 

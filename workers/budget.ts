@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { Database, OWN_LIMITS } from '../activities/lib/database';
 import { service, Services, type Service } from '../activities/lib/service';
+import type { Clock } from '../activities/tracker/shift/clock';
 import { NodeBudget } from '../activities/upstream/budget/node';
 import { budgetedConfig } from '../activities/upstream/spend/before';
 import { WorkerSpending } from '../activities/upstream/spend/run';
@@ -29,12 +30,14 @@ export function hasLimits({ upstreams = [] }: ResolvedConfig): boolean {
   return upstreams.some(({ limits }) => Object.keys(limits).length > 0);
 }
 
-/** Undefined: nothing is limited. `now`: epoch milliseconds of the database, as the node reads it. */
+/**
+ * Undefined: nothing is limited. `clock`: the database's as the node reads it, epoch milliseconds.
+ */
 export function budgetOf(
   setup: WorkerSetup,
   node: string,
   log: Logger,
-  { now, registry }: { now: () => number; registry: Registry },
+  { clock, registry }: { clock: () => Pick<Clock, 'now' | 'toStore'>; registry: Registry },
 ): WorkerBudget | undefined {
   const { config, databaseUrl: url, directDatabaseUrl: directUrl } = setup;
   if (!hasLimits(config)) return undefined;
@@ -42,7 +45,9 @@ export function budgetOf(
   const limits = { ...OWN_LIMITS, statementTimeoutMs: 2_000 };
   const database = new Database({ url, directUrl, log, ...limits, connections: BUDGET_CONNECTIONS });
   const address = setup.egress ?? hostname();
-  const budget = new NodeBudget({ database, node, address, log, registry, now: () => now() / 1_000 });
+  const now = (): number => clock().now() / 1_000;
+  const ahead = (): number => clock().toStore(0) / 1_000;
+  const budget = new NodeBudget({ database, node, address, log, registry, now, ahead });
   const { spender } = budget;
   const upstreams = (config.upstreams ?? []).filter(({ limits }) => Object.keys(limits).length > 0);
   const settings = new UpstreamSettings({

@@ -76,7 +76,7 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
   const page = pageOf(basis, () => tasks.isRunning);
   const log = basis.log.child({ node: name });
   const { registry } = basis.metrics;
-  const budget = budgetOf(setup, name, log, { now: () => own.node.clock.now(), registry });
+  const budget = budgetOf(setup, name, log, { clock: () => own.node.clock, registry });
   const config = budget?.config ?? setup.config;
   const address = addressOf(basis);
   const own: OwnNode = ownNode({ ...basis, address, metricsUrl: () => page.url, config, spender: budget?.spender });

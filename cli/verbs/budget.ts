@@ -1,5 +1,6 @@
 /** `longwatch budget list|show|close|open|set`: what the limits of upstreams have left, and steering them by hand. */
 import type { Command } from 'commander';
+import type { MemberBucketCount } from '../../activities/upstream/store/purse';
 import type { BucketSummary } from '../../client/budget';
 import type { Longwatch } from '../../client/longwatch';
 import type { MemberBucket } from '../../client/member-buckets';
@@ -55,17 +56,27 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     const { limit, key, after, most, member } = flags;
     if (member !== undefined) return listOfMember(await longwatch.budget.ofMember(member, upstream), flags);
     const buckets = await longwatch.budget.list({ upstream, limit, key, after, most });
-    const closed = (await longwatch.budget.closedLimits(upstream)).filter((one) => (limit ?? one.limit) === one.limit);
-    if (flags.json) return printJson([...closed, ...buckets]);
+    const isAsked = (one: { limit: string }): boolean => (limit ?? one.limit) === one.limit;
+    const closed = (await longwatch.budget.closedLimits(upstream)).filter(isAsked);
+    // Once: they are counted.
+    const own = after === undefined ? (await longwatch.budget.memberCounts(upstream)).filter(isAsked) : [];
+    if (flags.json) return printJson([...closed, ...own.map(countOf), ...buckets]);
     for (const { bucket, closedMs, closedReason } of closed)
       await print(`${bucket}, all keys: closed for ${age(closedMs)}: ${closedReason ?? 'closed by hand'}`);
-    const own = await longwatch.budget.memberCounts(upstream);
     if (buckets.length === 0) await print(await whyEmpty(longwatch, own.length > 0));
     else await printBuckets(buckets, most);
     for (const { upstream: of, limit: name, buckets: members } of own)
       await print(`${of}/${name}: ${count(members)} are single members' own; one member's: --member ID`);
   });
 }
+
+/** As the others of the list are named: a limit, and how many members have buckets of their own. */
+const countOf = ({ upstream, limit, buckets }: MemberBucketCount): Record<string, string | number> => ({
+  bucket: `${upstream}/${limit}`,
+  upstream,
+  limit,
+  memberBuckets: buckets,
+});
 
 async function whyEmpty(longwatch: Longwatch, hasOwn: boolean): Promise<string> {
   const names = await longwatch.upstreams();

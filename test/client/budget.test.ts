@@ -1,7 +1,7 @@
 /** Budgets, seen and steered, on the real PostgreSQL: what is listed, closed and opened, and what is refused. */
 import { Client } from 'pg';
 import type { Longwatch } from '../../client/longwatch';
-import { InvalidBucketError, UnknownBucketError } from '../../client/errors';
+import { InvalidBucketError, RefusedError, UnknownBucketError } from '../../client/errors';
 import { writeBuckets } from '../support/buckets';
 import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';
@@ -103,7 +103,7 @@ test('a limit is closed for all of its keys and opened for one, and the audit ha
 });
 
 test('what is not a bucket is refused, and what nobody has spent from says which there are', async () => {
-  for (const wrong of ['', 'esi', '/errors', 'esi/', 'esi/:1']) {
+  for (const wrong of ['', 'esi', '/errors', 'esi/', 'esi/:1', 'esi/errors:nul \0', 'esi/errors:half \ud800']) {
     await expect(longwatch.budget.close(wrong, 1_000)).rejects.toThrow(InvalidBucketError);
   }
   await expect(longwatch.budget.show('esi/errors')).rejects.toThrow(InvalidBucketError);
@@ -111,6 +111,43 @@ test('what is not a bucket is refused, and what nobody has spent from says which
   await expect(missing).rejects.toThrow(UnknownBucketError);
   await expect(missing).rejects.toThrow('esi/errors:10.0.0.7');
   expect(await longwatch.audit()).toEqual([]);
+});
+
+test('a time that cannot be closes nothing and says so; a year is as long as it gets, and is opened again', async () => {
+  const year = 366 * 86_400_000;
+  for (const bucket of ['esi/errors', 'esi/errors:10.0.0.7'])
+    for (const time of [Infinity, NaN, 1e300, year + 1, 0, -5])
+      await expect(longwatch.budget.close(bucket, time)).rejects.toThrow(RefusedError);
+  expect(await longwatch.audit()).toEqual([]);
+  expect(await longwatch.budget.closedLimits()).toEqual([]);
+  const said = await runCli(stack, 'budget', 'close', 'esi/errors', '--for', `${'9'.repeat(60)}y`);
+  expect(said).toMatchObject({ status: 2 });
+  expect(said.err).toMatch(/a year \(366d\) at most/);
+  const [closed] = await longwatch.budget.close('esi/errors', year);
+  expect(closed!.closedMs).toBeGreaterThan(year - 60_000);
+  expect(await longwatch.budget.open('esi/errors')).toMatchObject([{ closedMs: 0 }]);
+  expect(await longwatch.budget.closedLimits()).toEqual([]);
+});
+
+test('a reason that PostgreSQL could not keep, or of a megabyte, closes as any other', async () => {
+  const why = `nul \0 ${'и'.repeat(500_000)}`;
+  const [closed] = await longwatch.budget.close('esi/errors', 60_000, { why });
+  expect(closed!.closedReason).toMatch(/^nul . и+…$/u);
+  expect(Buffer.byteLength(closed!.closedReason!)).toBeLessThanOrEqual(500);
+  await longwatch.budget.open('esi/errors');
+});
+
+test('a limit of which nothing is closed is opened without a word; one that there is not is refused', async () => {
+  await stack.sql(`insert into longwatch.upstream (name, options) values ('idle', '{"limits": {"all": {}}}')`);
+  expect(await longwatch.budget.open('idle/all')).toEqual([]);
+  expect(await longwatch.budget.open('idle/all')).toEqual([]);
+  await expect(longwatch.budget.open('idle/oll')).rejects.toThrow(UnknownBucketError);
+  await expect(longwatch.budget.close('idle/constructor', 1_000)).rejects.toThrow(UnknownBucketError);
+  // It has left the config since it was closed.
+  await longwatch.budget.close('idle/all', 60_000);
+  await stack.sql('delete from longwatch.upstream');
+  await longwatch.budget.open('idle/all');
+  expect(await longwatch.budget.closedLimits()).toEqual([]);
 });
 
 test('members’ own buckets: counted in the list, and one member’s with all of its groups', async () => {
@@ -144,6 +181,10 @@ test('members’ own buckets: counted in the list, and one member’s with all o
   expect(await longwatch.budget.ofMember('90000001', 'other')).toEqual([]);
   const list = await runCli(stack, 'budget', 'list', 'esi');
   expect(list.out).toContain("esi/group: 4 are single members' own");
+  const [counted] = JSON.parse((await runCli(stack, 'budget', 'list', 'esi', '--json')).out) as unknown[];
+  expect(counted).toEqual({ bucket: 'esi/group', upstream: 'esi', limit: 'group', memberBuckets: 4 });
+  const errors = await runCli(stack, 'budget', 'list', 'esi', '--limit', 'errors', '--json');
+  expect(JSON.parse(errors.out)).toMatchObject([{ bucket: 'esi/errors:10.0.0.7' }]);
   // Names stand whole, as the other verbs take them.
   expect(list.out).toContain('esi/group:#5fRk3oYw1xq8s2aBcDeFgHiJkLmNoPqR');
   const one = await runCli(stack, 'budget', 'list', 'esi', '--member', '90000001');

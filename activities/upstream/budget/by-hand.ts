@@ -38,11 +38,9 @@ export async function closeWhole(db: Queryable, limit: LimitName, seconds: numbe
   await notifyClosings(db, [limitPayload(await closeLimit(db, limit, seconds, reason))]);
 }
 
-/** @returns whether it was closed as a whole */
-export async function openWhole(db: Queryable, limit: LimitName): Promise<boolean> {
-  const opened = await openLimit(db, limit);
-  if (opened) await notifyClosings(db, [limitPayload(opened)]);
-  return opened !== undefined;
+/** The same the other way; whatever closed a member's own bucket closes it no more either. */
+export async function openWhole(db: Queryable, limit: LimitName): Promise<void> {
+  await notifyClosings(db, [limitPayload(await openLimit(db, limit))]);
 }
 
 async function change(

@@ -15,28 +15,26 @@ export interface LimitClosing extends LimitName {
   closedFor: number;
   closedUntil: Date;
   reason: string | null;
-  /** Counts the closings and openings of a limit. */
+  /** Rises with each closing and opening of a limit. */
   serial: number;
 }
 
 const COLUMNS = `upstream, limit_name as "limit", closed_until as "closedUntil", reason, serial::float8 as serial,
   greatest(0, extract(epoch from closed_until - clock_timestamp()))::float8 as "closedFor"`;
 
-/** Nobody waits for two closings of one limit at once: the second one counts. */
-const CLOSE: Statement = {
-  name: 'budget-limit-close',
-  text: `insert into longwatch.budget_closing as c (upstream, limit_name, closed_until, reason)
-         values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4)
+/**
+ * A person's word, for so many seconds; an opening is one for none. The row stays: its serial says what is newer. It
+ * goes by the time, for nodes remember the last one that they heard, and the row may be lost (a fail-over, a backup
+ * that was restored): one that began to count anew would not be heard.
+ */
+const SAY: Statement = {
+  name: 'budget-limit-say',
+  text: `insert into longwatch.budget_closing as c (upstream, limit_name, closed_until, reason, serial)
+         values ($1, $2, clock_timestamp() + make_interval(secs => $3), $4,
+                 (extract(epoch from clock_timestamp()) * 1000)::bigint)
          on conflict (upstream, limit_name) do update
-         set closed_until = excluded.closed_until, reason = excluded.reason, serial = c.serial + 1
-         returning ${COLUMNS}`,
-};
-
-/** The row stays: its serial says what is newer. */
-const OPEN: Statement = {
-  name: 'budget-limit-open',
-  text: `update longwatch.budget_closing set closed_until = clock_timestamp(), reason = null, serial = serial + 1
-         where upstream = $1 and limit_name = $2 and closed_until > clock_timestamp()
+         set closed_until = excluded.closed_until, reason = excluded.reason,
+             serial = greatest(c.serial + 1, excluded.serial)
          returning ${COLUMNS}`,
 };
 
@@ -55,12 +53,12 @@ export async function closeLimit(
   seconds: number,
   reason: string,
 ): Promise<LimitClosing> {
-  return (await run<Row>(db, CLOSE, [upstream, limit, seconds, reason]))[0]!;
+  return (await run<Row>(db, SAY, [upstream, limit, seconds, reason]))[0]!;
 }
 
-/** Undefined: it was not closed as a whole. */
-export async function openLimit(db: Queryable, { upstream, limit }: LimitName): Promise<LimitClosing | undefined> {
-  return (await run<Row>(db, OPEN, [upstream, limit]))[0];
+/** Also where the row says that it is open: nodes may know of a closing that was lost, or whose time a clock skipped. */
+export async function openLimit(db: Queryable, { upstream, limit }: LimitName): Promise<LimitClosing> {
+  return (await run<Row>(db, SAY, [upstream, limit, 0, null]))[0]!;
 }
 
 /** The limits that are closed now; names that are left out match all. */

@@ -112,8 +112,9 @@ export interface Bucket {
   flight: number;
   flightAt: number;
   closed: Closing;
-  /** The last word on its whole limit that it has followed. */
+  /** The last word on its whole limit that it has followed, and the generation of a closing that was that word. */
   limitSerial?: number;
+  limitGeneration?: number;
   parts: Part[];
 }
 

@@ -32,7 +32,7 @@ export function close(bucket: Bucket, limit: Limit, refusal: Refusal): boolean {
 
 /** A person's last word on all keys of a limit. */
 export interface LimitWord {
-  /** Counts them: a bucket follows each once. */
+  /** Rises with each: a bucket follows each once. */
   serial: number;
   /** Seconds from now; 0: open. */
   closedFor: number;
@@ -46,9 +46,14 @@ export interface LimitWord {
 export function followLimit(bucket: Bucket, word: LimitWord | null, now: number): boolean {
   if (word === null || word.serial <= (bucket.limitSerial ?? 0)) return false;
   bucket.limitSerial = word.serial;
-  if (word.closedFor <= 0) return false;
-  closeUntil(bucket, Math.max(bucket.at, now + bucket.offset) + word.closedFor);
-  return true;
+  if (word.closedFor > 0) {
+    closeUntil(bucket, Math.max(bucket.at, now + bucket.offset) + word.closedFor);
+    bucket.limitGeneration = bucket.closed.generation;
+    return true;
+  }
+  // `budget open` had passed by when its row was made, and closed, by the word of before.
+  if (bucket.limitGeneration === bucket.closed.generation) open(bucket);
+  return false;
 }
 
 /** By hand: answers to what was sent before may yet come, and say nothing of this. */

@@ -38,8 +38,10 @@ export function isMute({ mute, muteAt }: GroupLimit, now: number): boolean {
 }
 
 export interface PurseHost {
-  /** Epoch seconds of the database, as the node reads it: the grid of the slots. */
+  /** Epoch seconds of the database, as the node reads it: the grid of the slots. It never jumps. */
   now(): number;
+  /** Seconds by which the database's clock is ahead of that: it was set since, or another machine's decides. */
+  ahead(): number;
   monotonic(): number;
   groupOf(upstream: string, limit: string, group: string): GroupLimit;
   /** Seconds for which a person closed a limit for all keys. */
@@ -231,7 +233,18 @@ export class Group {
   flushed(slot: number, isCommitted: boolean): void {
     if (this.filled[slot] !== 1) return;
     this.buckets?.flushed(slot, isCommitted);
-    if (!isCommitted && this.closedFor(slot) > 0) this.untold.add(slot);
+    if (!isCommitted) this.untold.add(slot);
+  }
+
+  /** Everything that is known of its members is stored once more. */
+  storeAnew(): void {
+    const { buckets } = this;
+    if (!buckets) return;
+    for (let slot = 0; slot < this.slots; slot++) {
+      if (this.filled[slot] === 0) continue;
+      const { tokens, late } = buckets.stored(slot);
+      if (tokens.length > 0 || late !== undefined || this.closings.has(slot)) this.untold.add(slot);
+    }
   }
 
   closedFor(slot: number): number {
@@ -247,6 +260,12 @@ export class Group {
   closeFor(slot: number, seconds: number): void {
     this.closings.set(slot, Math.max(this.closings.get(slot) ?? 0, this.host.monotonic() + seconds));
     this.untold.add(slot);
+  }
+
+  /** A person opened the limit: what an upstream closed is open, and is stored so. */
+  open(): void {
+    for (const slot of this.closings.keys()) this.untold.add(slot);
+    this.closings.clear();
   }
 
   lineOf(slot: number): Line | undefined {

@@ -35,6 +35,8 @@ export interface NodeBudgetOptions {
   registry?: Registry;
   /** Epoch seconds of the database. @default this machine's */
   now?: () => number;
+  /** Seconds by which the database's clock is ahead of `now`, which never jumps. @default 0 */
+  ahead?: () => number;
   /** For tests. */
   clocks?: Clocks;
 }
@@ -58,7 +60,7 @@ export class NodeBudget implements Service {
     const noted = metrics && ((spent: Spent): void => metrics.note(spent));
     const name = `${node}:${randomUUID()}`;
     this.spender = new NodeSpender(
-      { clocks, now, process: name, address, noted },
+      { clocks, now, ahead: options.ahead, process: name, address, noted },
       {
         mayAsk: (question) => this.learned.asks.may(question),
         urge: (bucket) => this.renewals.urge(bucket),

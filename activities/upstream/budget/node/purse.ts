@@ -4,6 +4,7 @@
  * it in the flush and lets it go.
  */
 import { MemberBuckets } from '../member';
+import { SLOTS } from '../member-slots';
 import type { LimitName } from '../../store/limit-closings';
 import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
 import { Group, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
@@ -15,6 +16,8 @@ const GAP = 2;
 const GROWTH = 1.1;
 /** Limits whose groups are found fast: an upstream has some. */
 const MOST_FOUND = 50;
+/** The database's clock was set where it shows another time by so much, seconds; less is the network's noise. */
+const LEAST_STEP = 1;
 
 export class ShiftPurse implements Purse, GroupOwner {
   private readonly groups = new Map<string, Group>();
@@ -28,13 +31,21 @@ export class ShiftPurse implements Purse, GroupOwner {
   private gapAt: number | undefined;
   private harvestedAt = -Infinity;
   private isOver = false;
+  readonly host: PurseHost;
+  /** Seconds by which the database's clock was set since the shift began; rows are stored by what it shows. */
+  private step = 0;
+  /** Slots whose rows nobody has asked for, and that have to be stored by the clock that was set. */
+  private readonly unasked = new Set<number>();
 
   constructor(
     private slots: number,
-    readonly host: PurseHost,
+    host: PurseHost,
     /** Nobody need look at it any more. */
     private readonly ended: () => void,
   ) {
+    const began = host.ahead();
+    // Its grid is that of the rows that it takes over, whenever the node has read the clock.
+    this.host = { ...host, now: () => host.now() + began, ahead: () => host.ahead() - began };
     this.clean = new Uint8Array(slots);
     this.lastAt = host.monotonic();
   }
@@ -42,7 +53,11 @@ export class ShiftPurse implements Purse, GroupOwner {
   load(slot: number, rows: readonly PurseRow[], isClean: boolean): void {
     if (slot >= this.slots) this.grow(slot + 1);
     this.clean[slot] = isClean ? 1 : 0;
-    if (rows.length > 0) this.rows.set(slot, [...rows]);
+    this.noticeStep();
+    this.unasked.delete(slot);
+    // They are by the clock of now, and the shift's grid is by that of its beginning.
+    const own = rows.map((row) => (this.step === 0 ? { ...row } : redated(row, -this.step)));
+    if (rows.length > 0) this.rows.set(slot, own);
     else this.rows.delete(slot);
     for (const group of this.groups.values()) group.fill(slot);
   }
@@ -119,12 +134,27 @@ export class ShiftPurse implements Purse, GroupOwner {
   harvest(most: number): ChangedRow[] {
     this.beat();
     this.harvestedAt = this.host.monotonic();
+    this.noticeStep();
     const rows: ChangedRow[] = [];
     for (const group of this.groups.values()) {
       if (rows.length >= most) break;
       group.harvest(rows, most, this.isOver);
     }
-    return rows;
+    for (const slot of this.unasked) {
+      if (rows.length >= most) break;
+      this.unasked.delete(slot);
+      for (const row of this.rows.get(slot) ?? []) rows.push({ ...row, slot });
+    }
+    return this.step === 0 ? rows : rows.map((row) => redated(row, this.step));
+  }
+
+  /** The clock was set: whoever takes a member over goes by it, so all is stored anew as that clock has it. */
+  private noticeStep(): void {
+    const step = this.host.ahead();
+    if (Math.abs(step - this.step) < LEAST_STEP) return;
+    this.step = step;
+    for (const group of this.groups.values()) group.storeAnew();
+    for (const slot of this.rows.keys()) this.unasked.add(slot);
   }
 
   flushed(rows: readonly ChangedRow[], isCommitted: boolean): void {
@@ -135,6 +165,7 @@ export class ShiftPurse implements Purse, GroupOwner {
     for (const { upstream, limit, group, slot } of rows) {
       const of = this.groups.get(`${upstream}/${limit}/${group}`);
       of?.flushed(slot, isCommitted);
+      if (!isCommitted && this.step !== 0 && this.rows.has(slot)) this.unasked.add(slot);
       // Its reserve is free again. Nobody else's bucket has changed.
       if (isCommitted) of?.stir(slot);
     }
@@ -147,10 +178,16 @@ export class ShiftPurse implements Purse, GroupOwner {
     this.ended();
   }
 
-  /** Members who wait for a limit that was closed for all keys may go on, or not. */
-  stir({ upstream, limit }: LimitName): void {
-    for (const group of this.groups.values())
-      if (group.upstream === upstream && group.rule.name === limit) group.stir();
+  /** A limit was closed or opened for all keys: members who wait for it may go on, or not. */
+  hearLimit({ upstream, limit }: LimitName, isOpen: boolean): void {
+    if (isOpen)
+      for (const row of [...this.rows.values()].flat())
+        if (row.upstream === upstream && row.limit === limit) row.closedUntil = undefined;
+    for (const group of this.groups.values()) {
+      if (group.upstream !== upstream || group.rule.name !== limit) continue;
+      if (isOpen) group.open();
+      group.stir();
+    }
   }
 
   get isStored(): boolean {
@@ -164,4 +201,13 @@ export class ShiftPurse implements Purse, GroupOwner {
   close(): void {
     for (const group of this.groups.values()) group.close();
   }
+}
+
+/** A row by a clock that was set by so many seconds: its tokens come back later, never earlier. */
+function redated<R extends PurseRow>(row: R, step: number): R {
+  const slots = Math.ceil((step * SLOTS) / row.window);
+  const { slot, tokens, late } = row.stored;
+  const moved = late && { late: { slot: late.slot + slots, tokens: late.tokens } };
+  const closedUntil = row.closedUntil === undefined ? undefined : row.closedUntil + step;
+  return { ...row, stored: { slot: slot + slots, tokens, ...moved }, closedUntil };
 }

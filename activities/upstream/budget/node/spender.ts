@@ -27,8 +27,10 @@ const MOST_GROUPS = 10_000;
 
 export interface SpenderOptions {
   clocks: Clocks;
-  /** Epoch seconds of the database, as the node reads it. */
+  /** Epoch seconds of the database, as the node reads it: it never jumps. */
   now(): number;
+  /** Seconds by which the database's clock is ahead of that by now. @default 0: it was not set */
+  ahead?: (() => number) | undefined;
   /** A name of this process that no other has, nor an earlier life of it. */
   process: string;
   address: string;
@@ -78,6 +80,7 @@ export class NodeSpender implements Spender {
     const { options } = this;
     const host = {
       now: () => options.now(),
+      ahead: () => options.ahead?.() ?? 0,
       monotonic: () => options.clocks.monotonic(),
       groupOf: (...name: string[]) => this.groupOf(name.join('/')),
       limitClosedFor: (upstream: string, limit: string) => this.closings.closedFor(upstream, limit),
@@ -116,8 +119,12 @@ export class NodeSpender implements Spender {
   /** Somebody closed a limit for all of its keys, or opened it. Shared buckets follow by their rows. */
   hearLimit(limit: LimitName, closedFor: number, serial: number): void {
     if (!this.closings.hear(limit, closedFor, serial)) return;
-    this.books.get(limit.upstream)?.stirProbes();
-    for (const purse of this.purses) purse.stir(limit);
+    const book = this.books.get(limit.upstream);
+    // Refusals that closed a member's bucket, or the asking for a key, are lifted with it.
+    const isOpen = closedFor <= 0;
+    if (isOpen) book?.openProbes(limit.limit);
+    book?.stirProbes();
+    for (const purse of this.purses) purse.hearLimit(limit, isOpen);
   }
 
   /** Called every second: notes that the process is alive, and forgets what nobody uses. */

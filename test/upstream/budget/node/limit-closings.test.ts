@@ -5,7 +5,7 @@
 import { pino } from 'pino';
 import { Database } from '../../../../activities/lib/database';
 import { UpstreamSettings } from '../../../../activities/upstream/spend/settings';
-import type { UpstreamLimit } from '../../../../activities/upstream/budget/spender';
+import type { PurseRow, Shortage, UpstreamLimit, Use } from '../../../../activities/upstream/budget/spender';
 import { resolveUpstream } from '../../../../config/resolve/upstream';
 import type { Longwatch } from '../../../../client/longwatch';
 import { UnknownBucketError } from '../../../../client/errors';
@@ -104,39 +104,88 @@ test('a limit of which nobody has spent yet is closed all the same; one that the
   expect(said.out).toContain('closed for 5 min: all keys of up/all, 1 bucket by now');
 });
 
+/** A member of a shift on the node, and what is its own. */
+function memberOn(node: TestNode, rows: readonly PurseRow[] = []) {
+  const purse = node.budget.spender.purse(1);
+  purse.load(0, rows, true);
+  return { id: 'm', purse, slot: 0 };
+}
+
+/** Until the node has heard that it is closed. */
+async function closedFor(node: TestNode, use: Partial<Use>): Promise<Shortage> {
+  for (;;) {
+    const spend = node.take(use);
+    if (spend.isShort && spend.isClosed) return spend;
+    if (!spend.isShort) spend.release();
+    await new Promise(setImmediate);
+  }
+}
+
 test('members’ own buckets are closed by notification, and their line goes on when the limit is opened', async () => {
   const node = await start('a', { scope: 'member' });
-  const { spender } = node.budget;
-  const purse = spender.purse(1);
-  purse.load(0, [], true);
-  const use = { id: 'm', purse, slot: 0 };
+  const use = memberOn(node);
   (await node.taken(use)).report(answer());
   await longwatch.budget.close('up/all', 600_000);
-  let spend = node.take(use);
-  while (!spend.isShort) {
-    spend.release();
-    await new Promise(setImmediate);
-    spend = node.take(use);
-  }
-  expect(spend).toMatchObject({ isClosed: true });
-  expect(spend.waitMs).toBeGreaterThan(500_000);
-  const shortage = spend;
+  const shortage = await closedFor(node, use);
+  expect(shortage.waitMs).toBeGreaterThan(500_000);
   const woken = new Promise<void>((wake) => void shortage.join({ class: 'watch', requests: 1, wake }));
   await longwatch.budget.open('up/all');
   await woken;
   expect(node.take(use).isShort).toBe(false);
 });
 
+test('what an upstream closed of a member’s own is opened with the limit, and is stored so; also where nobody has asked for it yet', async () => {
+  const node = await start('a', { scope: 'member' });
+  const use = memberOn(node);
+  (await node.taken(use)).report(answer(429, {}, 60_000));
+  const [row] = use.purse.harvest(10);
+  use.purse.flushed([row!], true);
+  expect(row!.closedUntil).toBeGreaterThan(0);
+  const other = memberOn(node, [row!]);
+  const shortage = await closedFor(node, use);
+  const woken = new Promise<void>((wake) => void shortage.join({ class: 'watch', requests: 1, wake }));
+  expect(await longwatch.budget.open('up/all')).toEqual([]);
+  await woken;
+  expect(node.take(use).isShort).toBe(false);
+  expect(node.take(other).isShort).toBe(false);
+  expect(use.purse.harvest(10)).toMatchObject([{ slot: 0, closedUntil: undefined }]);
+});
+
+test('a closing whose time the database’s clock has skipped is opened all the same', async () => {
+  const node = await start('a', { scope: 'member' });
+  const use = memberOn(node);
+  await longwatch.budget.close('up/all', 600_000);
+  const shortage = await closedFor(node, use);
+  const woken = new Promise<void>((wake) => void shortage.join({ class: 'watch', requests: 1, wake }));
+  await stack.sql(`update longwatch.budget_closing set closed_until = now() - interval '1 second'`);
+  await longwatch.budget.open('up/all');
+  await woken;
+});
+
+test('a word of after the rows were lost is heard by nodes that have heard many', async () => {
+  const node = await start('a', { scope: 'member' });
+  const use = memberOn(node);
+  for (let i = 0; i < 3; i++) {
+    await longwatch.budget.close('up/all', 600_000);
+    const shortage = await closedFor(node, use);
+    const woken = new Promise<void>((wake) => void shortage.join({ class: 'watch', requests: 1, wake }));
+    await longwatch.budget.open('up/all');
+    await woken;
+  }
+  await stack.sql('delete from longwatch.budget_closing');
+  await longwatch.budget.close('up/all', 600_000);
+  await closedFor(node, use);
+});
+
 test('nobody asks for a key while its limit is closed', async () => {
   const node = await start('a', { key: ({ header }) => header('x-group') });
   await longwatch.budget.close('up/all', 600_000);
-  let spend = node.take();
-  while (!spend.isShort || !spend.isClosed) {
-    if (!spend.isShort) spend.release();
-    await new Promise(setImmediate);
-    spend = node.take();
-  }
-  expect(spend.isClosed).toBe(true);
+  await closedFor(node, {});
+  await longwatch.budget.open('up/all');
+  // One that was refused may ask again once the limit is opened.
+  (await node.taken()).report(answer(429, {}, 600_000));
+  const shortage = await closedFor(node, {});
+  expect(shortage.waitMs).toBeGreaterThan(500_000);
   await longwatch.budget.open('up/all');
   (await node.taken()).report(answer(200, { 'x-group': 'g' }));
 });
@@ -165,9 +214,11 @@ test('a node that starts, or missed the notification, reads it with the options 
     await settings.stop();
     await settings.look();
     expect(words).toEqual([
-      [{ upstream: 'up', limit: 'all' }, 6, 1],
-      [{ upstream: 'up', limit: 'all' }, 0, 2],
+      [{ upstream: 'up', limit: 'all' }, 6, expect.any(Number)],
+      [{ upstream: 'up', limit: 'all' }, 0, expect.any(Number)],
     ]);
+    const [closed, opened] = words.map((word) => (word as [unknown, unknown, number])[2]);
+    expect(opened).toBeGreaterThan(closed!);
   } finally {
     await database.close();
   }

@@ -31,9 +31,13 @@ beforeEach(() => {
 });
 
 export function spenderOf(...limits: UpstreamLimit[]): NodeSpender {
+  return spenderNamed('one', ...limits);
+}
+
+export function spenderNamed(process: string, ...limits: UpstreamLimit[]): NodeSpender {
   const clocks = { monotonic: () => time.now, wall: () => time.now };
   const spender = new NodeSpender(
-    { clocks, now: () => time.now, process: 'one', address: 'here' },
+    { clocks, now: () => time.now, process, address: 'here' },
     {
       urge: () => undefined,
       tellClosing: ({ name }, refusal) => closings.push({ key: name.key, refusal }),

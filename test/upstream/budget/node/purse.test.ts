@@ -2,7 +2,9 @@
 import { limitOf } from '../../../../activities/upstream/budget/limit';
 import { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
 import type {
+  ChangedRow,
   Purse,
+  PurseRow,
   Reservation,
   Shortage,
   Spend,
@@ -11,12 +13,15 @@ import type {
 import { answer } from './kit';
 
 let now: number;
+/** Seconds by which the database's clock was set since the node has read it. */
+let ahead: number;
 const clocks = { monotonic: () => now, wall: () => now };
 const urged: string[] = [];
 
-function spenderOf(limit: Partial<UpstreamLimit>): NodeSpender {
+/** @param readAt the database's clock was set by so much before the node read it first */
+function spenderOf(limit: Partial<UpstreamLimit>, readAt = 0): NodeSpender {
   const spender = new NodeSpender(
-    { clocks, now: () => now, process: 'one', address: 'here' },
+    { clocks, now: () => now + readAt, ahead: () => ahead - readAt, process: 'one', address: 'here' },
     { urge: ({ name }) => urged.push(name.key), tellClosing: () => undefined },
   );
   const whole: UpstreamLimit = {
@@ -61,6 +66,7 @@ function sent(spend: Spend | Shortage): Spend {
 
 beforeEach(() => {
   now = 1_760_000_000;
+  ahead = 0;
   urged.length = 0;
 });
 
@@ -127,6 +133,19 @@ test('with nothing known one request asks for all; its answer teaches the limit 
   expect(purse.bytes).toBeLessThanOrEqual(100 * 100);
 });
 
+test('the first use of a group that nobody knows: without an answer the next one asks; a refusal teaches all, and closes its member’s bucket', () => {
+  const spender = spenderOf({});
+  const purse = loaded(spender, 3);
+  const first = sent(take(spender, purse, 0));
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  first.lose();
+  const second = sent(take(spender, purse, 1));
+  const { header } = told(0);
+  expect(second.report({ status: 429, header, refusedForMs: 20_000 })).toBe(true);
+  expect(take(spender, purse, 1)).toMatchObject({ isShort: true, isClosed: true, waitMs: 20_000 });
+  for (const slot of [0, 2]) sent(take(spender, purse, slot)).report(told(148));
+});
+
 test('a shift that comes after the first knows the limit at once', () => {
   const spender = spenderOf({});
   sent(take(spender, loaded(spender, 1), 0)).report(told(148));
@@ -178,6 +197,23 @@ test('a refusal closes the bucket of that member and of no other', () => {
   expect(take(spender, purse, 0).isShort).toBe(false);
 });
 
+test('a maxHold bounds the closing of a member’s bucket, also one that was stored when it was longer', () => {
+  const limit = (longestClosing: number): Partial<UpstreamLimit> => ({
+    rule: limitOf({ tokens: 150, window: 900, greatestCost: 5, longestClosing }),
+    key: ({ id }) => id,
+  });
+  const spender = spenderOf(limit(86_400));
+  const purse = loaded(spender, 1);
+  sent(take(spender, purse, 0)).report(answer(429, {}, 604_800_000));
+  expect(take(spender, purse, 0)).toMatchObject({ isClosed: true, waitMs: 86_400_000 });
+  const rows = purse.harvest(10);
+  expect(rows).toMatchObject([{ closedUntil: now + 86_400 }]);
+  const lower = spenderOf(limit(20));
+  const next = lower.purse(1);
+  next.load(0, rows, true);
+  expect(take(lower, next, 0)).toMatchObject({ isClosed: true, waitMs: 20_000 });
+});
+
 test('after the process stood still nothing is sent until a flush has passed the fence', () => {
   const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
   const purse = loaded(spender, 2);
@@ -193,6 +229,56 @@ test('after the process stood still nothing is sent until a flush has passed the
   expect(take(spender, purse, 1).isShort).toBe(true);
   purse.flushed(purse.harvest(10), true);
   expect(take(spender, purse, 1).isShort).toBe(false);
+});
+
+describe.each([120, -120, 61.5])('the database’s clock is set by %d s', (step) => {
+  const limit: Partial<UpstreamLimit> = {
+    rule: limitOf({ tokens: 10, window: 300, greatestCost: 5 }),
+    key: ({ id }) => id,
+    cost: () => 5,
+  };
+
+  /** Rows of a member that has spent everything, as its keeper stores them once the clock was set. */
+  function storedAfter(): PurseRow[] {
+    const spender = spenderOf(limit);
+    const purse = loaded(spender, 2);
+    let rows: ChangedRow[] = [];
+    for (let i = 0; i < 2; i++) {
+      sent(take(spender, purse, 0)).report(answer());
+      purse.flushed((rows = purse.harvest(10)), true);
+    }
+    expect(purse.harvest(10)).toEqual([]);
+    // Nobody has asked for this one yet.
+    purse.load(1, rows, true);
+    ahead = step;
+    const failed = purse.harvest(10);
+    purse.flushed(failed, false);
+    const again = purse.harvest(10);
+    expect(again.map(({ slot }) => slot)).toEqual([0, 1]);
+    expect(again).toEqual(failed);
+    purse.flushed(again, true);
+    expect(purse.harvest(10)).toEqual([]);
+    expect(again[0]).toEqual({ ...again[1], slot: 0 });
+    return again.slice(1);
+  }
+
+  test.each([
+    ['another node, which has read it since', step],
+    ['a next shift of the same node', 0],
+  ])('to %s nothing comes back early, and nothing late', (_, readAt) => {
+    const rows = storedAfter();
+    const spender = spenderOf(limit, readAt);
+    const purse = spender.purse(1);
+    purse.load(0, rows, true);
+    const pass = (seconds: number): void => {
+      for (let i = 0; i < seconds; i++, now++) spender.beat();
+    };
+    pass(295);
+    expect(take(spender, purse, 0).isShort).toBe(true);
+    // A slot that has its last moment behind it, and one of the way from clock to clock.
+    pass(5 + 2 * 10 + 1);
+    sent(take(spender, purse, 0));
+  });
 });
 
 test('members that join find room; one that leaves leaves nothing to whoever gets its slot', () => {

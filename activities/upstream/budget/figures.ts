@@ -152,6 +152,11 @@ export const FIGURES = {
   closedLeast: 900,
   /** Closed, and nobody can read for how long. */
   closedUsual: 15,
+  /**
+   * The clocks of two database machines differ by less. A bucket that nobody used for long before a fail-over need not
+   * wait for its whole window again.
+   */
+  machinesDiffer: 300,
   /** A fail-over to a standby that streams loses no more than the commits of so many seconds. */
   lostCommits: 10,
   /** Seconds of the account that are kept while nobody knows the window. */

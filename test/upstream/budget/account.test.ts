@@ -282,6 +282,15 @@ describe('refused', () => {
     );
   });
 
+  test('a maxHold bounds it, and lets it be longer than two windows', () => {
+    const closedFor = (longestClosing: number, seconds: number): number => {
+      const { account } = Bench.with(50, { longestClosing });
+      account.close(account.reserve(), seconds);
+      return account.wait;
+    };
+    expect([closedFor(20, 60), closedFor(20, Infinity), closedFor(604_800, 86_400)]).toEqual([20, 20, 86_400]);
+  });
+
   test('opened by hand: what was sent before closes it no more', () => {
     const bench = Bench.with(50);
     const ticket = bench.account.reserve();

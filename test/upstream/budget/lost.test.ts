@@ -1,4 +1,4 @@
-/** The ledger when things go wrong: closed buckets, commits that a fail-over lost, messages that make no sense. */
+/** The ledger when things go wrong: commits that a fail-over lost, clocks that are set, messages that make no sense. */
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
 import { newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { ownUsed } from '../../../activities/upstream/budget/ledger/own';
@@ -26,46 +26,6 @@ describe('a number that is none', () => {
   });
 });
 
-describe('closed until', () => {
-  const refusal = { for: 60, sentAgo: 1, answeredAgo: 0, generation: 0 };
-
-  test('every node hears of it with its next grant', () => {
-    const desk = new Desk(floating);
-    close(desk.bucket, desk.limit, refusal);
-    expect(desk.after(10).renew('a')).toMatchObject({ closedFor: 50 });
-  });
-
-  test('the answer to the request that was sent last decides, not the one that came last', () => {
-    const desk = new Desk(floating);
-    expect(close(desk.bucket, desk.limit, { ...refusal, for: 20, sentAgo: 0.1 })).toBe(true);
-    expect(close(desk.bucket, desk.limit, { ...refusal, for: 500, sentAgo: 3 })).toBe(false);
-    expect(closedFor(desk.bucket)).toBe(20);
-    expect(close(desk.bucket, desk.limit, { ...refusal, for: 5, sentAgo: 0 })).toBe(true);
-    expect(closedFor(desk.bucket)).toBe(5);
-  });
-
-  test('by hand it is opened, and answers to what was sent before close it no more', () => {
-    const desk = new Desk(floating);
-    close(desk.bucket, desk.limit, refusal);
-    open(desk.bucket);
-    expect(close(desk.bucket, desk.limit, { ...refusal, sentAgo: 0 })).toBe(false);
-    expect(desk.renew('a')).toMatchObject({ closedFor: 0, generation: 1 });
-    expect(close(desk.bucket, desk.limit, { ...refusal, sentAgo: 0, generation: 1 })).toBe(true);
-  });
-
-  test.each([
-    [60, 31_536_000, 900],
-    [3_600, 31_536_000, 7_200],
-    [60, -5, 0],
-    [60, NaN, 15],
-    [60, Infinity, 900],
-  ])('a window of %d s is closed for %d s at most %d', (window, seconds, most) => {
-    const desk = new Desk({ ...floating, window });
-    close(desk.bucket, desk.limit, { ...refusal, for: seconds });
-    expect(closedFor(desk.bucket)).toBe(most);
-  });
-});
-
 describe('commits that a fail-over lost', () => {
   test('what they may have granted is charged, what nodes hold is believed, and the clock goes on from where it was', () => {
     const desk = new Desk(floating);
@@ -83,6 +43,21 @@ describe('commits that a fail-over lost', () => {
     const covered = desk.own;
     desk.after(59).granted('a', { epoch: 1, wants: 0 });
     expect(desk.own).toBeGreaterThanOrEqual(covered);
+  });
+
+  test('a bucket that nobody used for long before does not wait for its window again; one that was just used does', () => {
+    const own = (idle: number): number => {
+      const desk = new Desk({ ...floating, window: 3_600 });
+      for (let settled = 0; settled <= 1_000; settled += 20) desk.after(1).granted('a', { settled, wants: 40 });
+      close(desk.bucket, desk.limit, { for: 3_000, sentAgo: 0, answeredAgo: 0, generation: 0 });
+      desk.timeline = '2';
+      desk.after(idle).granted('b', { wants: 0 });
+      return closedFor(desk.bucket) > 0 ? desk.own : -desk.own;
+    };
+    expect(own(200)).toBeGreaterThanOrEqual(1_000);
+    // Closed for less than an hour, and what commits that were lost may have granted.
+    expect(own(86_400)).toBeLessThan(0);
+    expect(own(86_400)).toBeGreaterThan(-200);
   });
 
   test('what a node gives back may be another one’s by now: it is charged, not given out', () => {

@@ -104,6 +104,26 @@ test.each(Object.entries(CASES))(
   },
 );
 
+test.each([
+  [1, 0.2, 0.35],
+  [10, 0.72, 0.88],
+])('of a provider’s window of %d s from %d to %d is used, and nothing refused', (window, least, most) => {
+  const limit = limitOf('provider', 'rate');
+  const tokens = 330 * window;
+  const of: KnownCase = {
+    limit: { ...limit, rule: { ...limit.rule, window, tokens } },
+    demand: 20,
+    lasts: 120,
+    make: (now) =>
+      new Silent(new FloatingCount(tokens, window), ({ query }) => (query.has('eth_getLogs') ? 75 : 26), now),
+    request: (draw) => ({ path: draw.chance(0.2) ? '/?eth_getLogs' : '/?eth_call' }),
+  };
+  const run = new KnownRun(of, 5, 3).live();
+  expect(run.refused).toBe(0);
+  const used = run.spent / (330 * 120);
+  expect([used, used >= least && used <= most]).toEqual([used, true]);
+});
+
 test('an API without headers: its rate is found by what it refuses, which is little', () => {
   const of: KnownCase = {
     limit: limitOf('quiet', 'felt'),

@@ -4,6 +4,7 @@
  * ahead) brings no token back early, and one that is set back keeps none for longer. Called by `statement.ts` before
  * anything else.
  */
+import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
 import type { Bucket } from './bucket';
 
@@ -31,9 +32,9 @@ export function goOn(bucket: Bucket, limit: Limit, { now, timeline, reckoned }: 
   const isOther = timeline !== bucket.timeline;
   if (isOther) {
     bucket.timeline = timeline;
-    // The new machine's clock goes on from where the old one's was. Time that passed unseen only makes tokens come back
-    // later.
-    bucket.offset = bucket.at - now;
+    // The new machine's clock goes on from where the old one's was, and is believed but for some minutes. Those that
+    // passed unseen only make tokens come back later.
+    bucket.offset = Math.max(bucket.at - now, bucket.offset - FIGURES.machinesDiffer);
   }
   // A calendar's windows are those of the database's own clock.
   if (reckoned?.era === bucket.era && !limit.windowStart) {

@@ -56,7 +56,7 @@ export async function closeLimit(
   return (await run<Row>(db, SAY, [upstream, limit, seconds, reason]))[0]!;
 }
 
-/** Also where the row says that it is open: nodes may know of a closing that was lost, or whose time a clock skipped. */
+/** Also where the row says that it is open: nodes may know of a closing that was lost, or that a clock has skipped. */
 export async function openLimit(db: Queryable, { upstream, limit }: LimitName): Promise<LimitClosing> {
   return (await run<Row>(db, SAY, [upstream, limit, 0, null]))[0]!;
 }

@@ -1,4 +1,4 @@
-/** Buckets that an upstream closed, or a person, as the ledger has them: who closes and opens them, and for how long. */
+/** Buckets that an upstream closed, or a person, as the ledger has them: who closes them, who opens them, how long. */
 import { close, closedFor, closeUntil, followLimit, open } from '../../../activities/upstream/budget/ledger/closing';
 import { Desk } from './desk';
 

@@ -32,8 +32,8 @@ export function goOn(bucket: Bucket, limit: Limit, { now, timeline, reckoned }: 
   const isOther = timeline !== bucket.timeline;
   if (isOther) {
     bucket.timeline = timeline;
-    // The new machine's clock goes on from where the old one's was, and is believed but for some minutes. Those that
-    // passed unseen only make tokens come back later.
+    // The new machine's clock goes on from where the old one's was, and is believed but for some minutes. They only
+    // make tokens come back later.
     bucket.offset = Math.max(bucket.at - now, bucket.offset - FIGURES.machinesDiffer);
   }
   // A calendar's windows are those of the database's own clock.

@@ -233,8 +233,8 @@ export class Book {
   }
 
   /**
-   * The oldest kinds of path, some at once: there may be one for each name that stands in a path. What is known of the
-   * code as such stays, for else all of it would ask anew.
+   * The oldest kinds of path, some at once: there may be one for each name in a path. The code as such stays
+   * known, for else all of it would ask anew.
    */
   private forgetKinds(): void {
     let most = MOST_LEARNED / 10;

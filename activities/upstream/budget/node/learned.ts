@@ -88,7 +88,7 @@ export class LearnedHeaders extends Background {
     const shared = wanted.filter(({ kind }) => kind.length <= LONGEST_KIND);
     const refused: Question[] = [];
     const mine = await this.allOrEach(shared, (some, db) => claimQuestions(db, some, this.node.name, CLAIM), refused);
-    // What PostgreSQL does not take, each node asks by itself.
+    // Each node asks by itself for what PostgreSQL does not take.
     const granted = [...odd, ...refused, ...mine.flat()];
     this.asks.granted(granted, asked);
     for (const book of books) if (granted.some(({ upstream }) => upstream === book.upstream.name)) book.stirProbes();

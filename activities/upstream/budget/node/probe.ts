@@ -24,7 +24,7 @@ export interface ProbeHost {
   now(): number;
   /** Seconds for which a person closed the limit for all keys. */
   closedFor(): number;
-  /** Whether no other node asks. Where this one does, it goes on to be the one that asks. */
+  /** Whether no other node asks. If this one does, it goes on to be the one that asks. */
   mayAsk(): boolean;
 }
 

@@ -66,7 +66,7 @@ class Nodes {
     return this.requests.filter((at) => at > time.now - WINDOW).length;
   }
 
-  /** Where the upstream would have refused one. */
+  /** Requests that the upstream would have refused. */
   get refused(): number {
     return this.requests.filter((at, i) => {
       const first = this.requests.findIndex((one) => one > at - WINDOW);
@@ -93,7 +93,7 @@ test('what is in hand is spent within five seconds and nothing after that; with 
   nodes.isAway = false;
   nodes.every = 0;
   expect(sum(nodes.pass(2))).toBeGreaterThan(0);
-  // What may have been spent unseen was told at once, and holds back nothing.
+  // Tokens that may have been spent unseen were told at once, and hold back nothing.
   const minutes = [1, 2, 3].map(() => sum(nodes.pass(60)));
   for (const spent of minutes) expect(spent).toBeGreaterThan(0.9 * TOKENS);
   expect(nodes.refused).toBe(0);

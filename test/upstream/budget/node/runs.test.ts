@@ -217,7 +217,7 @@ describe('the one request that asks which bucket it is', () => {
     const spender = spenderOf(byGroup);
     sent(reserved(spender).draw(REQUEST)).report(answer(200, { 'x-group': 'g' }));
     const [book] = [...spender.known];
-    // Of letters alone: what has a digit is an id.
+    // It has letters alone: a name with a digit is an id.
     const nameOf = (n: number): string => String(n).replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!);
     for (let i = 0; i < 12_000; i++) {
       const request = { method: 'GET', path: `/repos/${nameOf(i)}` };

@@ -11,7 +11,7 @@ import { answer, checked } from './answer';
 import { parseBody, readText } from './body';
 import { Callers } from './callers';
 import { Gate, type Authenticate, type Way } from './gate';
-import { checkHost, type Hosts } from './guard';
+import { checkHost, readHosts, type Hosts } from './guard';
 import { PAGE_FOLDER, PageFiles, SAFE_HEADERS } from './page-files';
 import { ApiError, failureOf } from './problems';
 import { ROUTES } from './routes/all';
@@ -47,8 +47,8 @@ export interface DashboardOptions extends Omit<ConnectOptions, 'via'> {
   /** The path under which it is mounted, such as `/longwatch`. @default none */
   prefix?: string;
   /**
-   * Hosts by which it may be asked for, as in `host`: `ops.example.com`. @default where it is `open`, those of the
-   * loopback; else any
+   * Hosts by which it may be asked for, as browsers write them: `ops.example.com`, with the port where it is not the
+   * usual one. @default where it is `open`, those of the loopback; else any
    */
   hosts?: Hosts;
   /** The address of Temporal's own page, for links to workflows. @default no links */
@@ -72,19 +72,19 @@ export interface Dashboard {
 type Env = { Bindings: From };
 
 /**
- * @throws TypeError where nothing says who may (`authenticate`, `tokens` or `open: true`), or a line of `tokens` is not
- *   one; EnvironmentError where the servers are not known
+ * @throws TypeError where nothing says who may (`authenticate`, `tokens` or `open: true`), or a line of `tokens`, a host,
+ *   the prefix or `temporalUi` is not one; EnvironmentError where the servers are not known
  */
 export function createDashboard(options: DashboardOptions): Dashboard {
   const way = wayOf(options);
   const { longwatch, shown, end } = connectionsOf(options);
   const onUnexpected = (err: unknown): void => options.log?.error({ err }, 'the dashboard could not answer');
   const stream = new StateStream(longwatch, onUnexpected);
-  const hosts = options.hosts ?? (way.by === 'open' ? 'loopback' : 'any');
+  const hosts = readHosts(options.hosts ?? (way.by === 'open' ? 'loopback' : 'any'));
   const parts: Parts = {
     gate: new Gate(way, hosts),
     hosts,
-    ui: options.temporalUi ?? null,
+    ui: uiOf(options.temporalUi),
     prefix: prefixOf(options.prefix),
     callers: new Callers(longwatch),
     shown,
@@ -145,6 +145,18 @@ function prefixOf(prefix = ''): string {
   if (path !== '' && !/^(\/[\w.~!$&'()*+,;=:@%-]+)+$/.test(path))
     throw new TypeError(`'${prefix}' is not a path such as /longwatch`);
   return path;
+}
+
+/** What everybody who looks at the page sees. The message leaves it out: it may have a password in it. */
+function uiOf(address: string | undefined): string | null {
+  if (address === undefined) return null;
+  const { protocol, username, password, search, hash } = URL.canParse(address)
+    ? new URL(address)
+    : ({} as Partial<URL>);
+  if ((protocol === 'http:' || protocol === 'https:') && !username && !password && !search && !hash) return address;
+  throw new TypeError(
+    "`temporalUi` (--temporal-ui, TEMPORAL_UI_URL) must be the address of Temporal's own page, such as http://127.0.0.1:8233, without a user, a query or a fragment",
+  );
 }
 
 interface Parts {

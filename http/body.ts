@@ -16,7 +16,23 @@ export async function readText(request: Request, most = MOST_BYTES): Promise<str
     throw new ApiError(415, 'InvalidRequest', 'the body must be sent as it is, without a content-encoding');
   const said = Number(request.headers.get('content-length') ?? 0);
   if (said > most) throw tooLarge(most);
-  if (request.body === null) return '';
+  const body = await readBytes(request, most);
+  // A command on some things, without its body, is one on all of them.
+  if (body.byteLength < said || (body.byteLength === 0 && request.headers.has('transfer-encoding')))
+    throw new ApiError(
+      400,
+      'InvalidRequest',
+      'the body that was announced has not come: in a program, mount the dashboard before what reads bodies (express.json(), say)',
+    );
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body);
+  } catch {
+    throw new ApiError(400, 'InvalidRequest', 'the body is not UTF-8');
+  }
+}
+
+async function readBytes(request: Request, most: number): Promise<Buffer> {
+  if (request.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const reader = request.body.getReader();
@@ -29,11 +45,7 @@ export async function readText(request: Request, most = MOST_BYTES): Promise<str
     }
     chunks.push(chunk);
   }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw new ApiError(400, 'InvalidRequest', 'the body is not UTF-8');
-  }
+  return Buffer.concat(chunks);
 }
 
 /** @param text as `readText` gave it; without one it is an empty object. */

@@ -16,6 +16,25 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
  */
 export type Hosts = readonly string[] | 'loopback' | 'addresses' | 'any';
 
+/** As the header `host` has it, where the port is not a usual one. */
+const HOST = /^([\w-]+(\.[\w-]+)*\.?|\[[\da-f:.]+\])(:\d{1,5})?$/i;
+
+/** @throws TypeError for one that no browser asks for, so that everybody would be refused */
+export function readHosts(hosts: Hosts): Hosts {
+  if (typeof hosts === 'string') return hosts;
+  const wrong = hosts.find((host) => !HOST.test(host));
+  if (wrong === undefined) return hosts.map(usual);
+  throw new TypeError(
+    `'${wrong.slice(0, 100)}' is not a host as browsers ask for it, such as ops.example.com, ops.example.com:8443 or [::1]:8765; names with other letters begin with xn--`,
+  );
+}
+
+/** Browsers leave out a port that is the usual one; a setting may have it. */
+const usual = (host: string): string => host.toLowerCase().replace(/:(80|443)$/, '');
+
+/** Whether it is a name of this machine for itself: others reach it by none of these. */
+export const isOfLoopback = (host: string): boolean => LOOPBACK.test(host);
+
 export function checkHost(request: Request, hosts: Hosts): void {
   if (hosts === 'any') return;
   const host = hostOf(request);
@@ -30,7 +49,7 @@ export function checkHost(request: Request, hosts: Hosts): void {
 function isAmong(host: string, hosts: Exclude<Hosts, 'any'>): boolean {
   if (hosts === 'loopback') return LOOPBACK.test(host);
   if (hosts === 'addresses') return ADDRESS.test(host);
-  return hosts.some((each) => each.toLowerCase() === host.toLowerCase());
+  return hosts.includes(usual(host));
 }
 
 /**
@@ -43,17 +62,25 @@ export function checkOrigin(request: Request, hosts: Hosts): void {
   const origin = request.headers.get('origin');
   if (origin === null) return;
   const from = hostOfUrl(origin);
-  const named = typeof hosts === 'string' ? [] : hosts.map((host) => host.toLowerCase());
-  if (from === undefined || ![hostOf(request).toLowerCase(), ...named].includes(from)) throw otherSite();
+  const named = typeof hosts === 'string' ? [] : hosts;
+  if (from === undefined || ![usual(hostOf(request)), ...named].includes(from)) throw otherSite(origin);
 }
 
-const otherSite = (): ApiError => new ApiError(403, 'OtherSite', 'a page of another site may not ask for this');
+/** @param from where the page is, where that is known: behind a proxy it may be ours by a name that it was not given */
+const otherSite = (from?: string): ApiError =>
+  new ApiError(
+    403,
+    'OtherSite',
+    from === undefined
+      ? 'a page of another site may not ask for this'
+      : `a page of another site may not ask for this, and ${from.slice(0, 100)} is not known as its own; name its hosts: longwatch dashboard --host-name NAME, or the option \`hosts\``,
+  );
 
 const hostOf = (request: Request): string => request.headers.get('host') ?? new URL(request.url).host;
 
 function hostOfUrl(origin: string): string | undefined {
   try {
-    return new URL(origin).host;
+    return usual(new URL(origin).host);
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 /**
  * `longwatch dashboard`: the page and the HTTP API on a socket of their own. It needs no worker, and many may run. On
- * the loopback it is open to whoever is on this machine; elsewhere it needs tokens (`longwatch token new`).
+ * the loopback it is open to whoever is on this machine; elsewhere, and behind a proxy with a name of its own, it needs
+ * tokens (`longwatch token new`).
  */
 import { isIP } from 'node:net';
 import { Option, type Command } from 'commander';
@@ -42,7 +43,7 @@ export function addDashboard(program: Command): void {
     .addOption(new Option('--temporal-ui <url>', "Temporal's own page, for links to workflows").env('TEMPORAL_UI_URL'))
     .addOption(new Option('--tokens <lines>', 'who may: lines of `longwatch token new`').env('LONGWATCH_TOKENS'))
     .option('--connections <n>', 'connections to PostgreSQL for what is shown; commands have others (5)', positive)
-    .option('--open', 'also elsewhere than on the loopback whoever reaches it may do everything')
+    .option('--open', 'also where others reach it, by an address or a name, whoever does may do everything')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('warn'))
     .action(dashboard);
 }
@@ -54,13 +55,15 @@ async function dashboard(flags: Flags): Promise<void> {
   if (tokens !== undefined && flags.open)
     throw new UsageError('either --open or --tokens (LONGWATCH_TOKENS), not both');
   const isLoopback = flags.host === 'localhost' || (isIP(flags.host) > 0 && /^(127\.|::1$)/.test(flags.host));
-  if (!isLoopback && tokens === undefined && !flags.open) {
-    throw new UsageError(
-      `on ${flags.host} it needs to know who may: give it tokens (npx longwatch token new), or --open where whoever reaches it may do everything`,
-    );
+  const hosts = flags.hostName && used(() => lazy.http().readHosts(flags.hostName!));
+  if (tokens === undefined && !flags.open) {
+    const reached = reachedBy(flags, isLoopback);
+    if (reached !== undefined)
+      throw new UsageError(
+        `${reached} it needs to know who may: give it tokens (npx longwatch token new), or --open where whoever reaches it may do everything`,
+      );
   }
   const config = flags.config === undefined ? undefined : (await lazy.load().loadConfig(flags.config)).config;
-  const signal = interruption('Ending …');
   const made = dashboardOf({
     ...environmentFlags(flags),
     ...(config && definitionsOf(config)),
@@ -70,9 +73,10 @@ async function dashboard(flags: Flags): Promise<void> {
     prefix: flags.prefix,
     temporalUi: flags.temporalUi || undefined,
     // A page of any site can turn its own name to an address of this network, and would command an open one.
-    hosts: flags.hostName ?? (isLoopback ? 'loopback' : tokens === undefined ? 'addresses' : 'any'),
+    hosts: hosts ?? (isLoopback ? 'loopback' : tokens === undefined ? 'addresses' : 'any'),
     ...(tokens === undefined ? { open: true } : { tokens }),
   });
+  const signal = interruption('Ending …');
   const served = await lazy.http().serveDashboard(made, flags);
   await (flags.json
     ? printJson({ ready: true, url: served.url })
@@ -81,10 +85,22 @@ async function dashboard(flags: Flags): Promise<void> {
   await served.stop();
 }
 
-/** Tokens or a prefix that cannot be are a mistake of who gave them. @throws UsageError */
-function dashboardOf(options: DashboardOptions): Dashboard {
+/**
+ * The way by which others than who is on this machine reach it. A name that is not one of the loopback says that a
+ * proxy on this machine hands on what comes from elsewhere.
+ */
+function reachedBy({ host, hostName = [] }: Flags, isLoopback: boolean): string | undefined {
+  if (!isLoopback) return `on ${host}`;
+  const name = hostName.find((each) => !lazy.http().isOfLoopback(each));
+  return name === undefined ? undefined : `as ${name}`;
+}
+
+const dashboardOf = (options: DashboardOptions): Dashboard => used(() => lazy.http().createDashboard(options));
+
+/** Tokens, hosts, an address or a prefix that cannot be are a mistake of who gave them. @throws UsageError */
+function used<T>(make: () => T): T {
   try {
-    return lazy.http().createDashboard(options);
+    return make();
   } catch (error) {
     throw error instanceof TypeError ? new UsageError(error.message) : error;
   }

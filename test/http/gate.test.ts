@@ -62,12 +62,14 @@ describe('hosts', () => {
   });
 
   test('those that are named, with their port', async () => {
-    const dashboard = dashboardWith({ open: true, hosts: ['ops.example.com', 'other:81'] });
+    const dashboard = dashboardWith({ open: true, hosts: ['Ops.example.com:443', 'other:81'] });
     for (const [host, status] of [
       ['ops.example.com', 200],
       ['OPS.example.com', 200],
+      ['ops.example.com:443', 200],
       ['ops.example.com:81', 421],
       ['other:81', 200],
+      ['other', 421],
       ['localhost', 421],
     ] as const)
       // prettier-ignore
@@ -97,6 +99,13 @@ describe('pages of other sites', () => {
     const from = (origin: string) => get(dashboard, ME, { host: 'inner:8765', origin });
     expect((await from('https://ops.example.com')).status).toBe(200);
     expect((await from('https://evil.example')).status).toBe(403);
+  });
+
+  test('where its name was not given, who has set up the proxy hears what to give', async () => {
+    const dashboard = dashboardWith({ tokens: newToken('ana', 'read').line });
+    const refused = await get(dashboard, ME, { host: 'inner:8765', origin: 'https://ops.example.com' });
+    expect(refused.status).toBe(403);
+    expect(await refused.text()).toMatch(/https:\/\/ops\.example\.com is not known as its own; .* --host-name NAME/);
   });
 
   test('a form can send no command, also where its browser says nothing', async () => {

@@ -38,7 +38,15 @@ import { gatherFacts } from './doctor/facts';
 import { once, type Answered, type Ended, type OnceOptions } from './once';
 import { readMarks, type Mark } from './marks';
 import { Recent } from './recent';
-import { readAllSeries, readSeries, type Series, type SeriesKind, type SeriesOptions } from './series';
+import {
+  pageOfSeries,
+  readAllSeries,
+  readSeries,
+  type Series,
+  type SeriesKind,
+  type SeriesOptions,
+  type SeriesPageOptions,
+} from './series';
 import { readReplica, readStatus, type ReplicaSummary, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import type { KnownDefinition } from './tracker/decode';
@@ -241,6 +249,14 @@ export class Longwatch {
   /** The same of all things of a kind, or of some. @throws InvalidRangeError */
   allSeries(kind: SeriesKind, options?: SeriesOptions & { names?: readonly string[] }): Promise<Series[]> {
     return readAllSeries(this.connections, kind, options);
+  }
+
+  /**
+   * The same in parts, in the order of their names: each page has 500 things and 50,000 points at most.
+   * @throws InvalidRangeError, InvalidCursorError
+   */
+  seriesPage(kind: SeriesKind, options?: SeriesPageOptions): Promise<Page<Series>> {
+    return pageOfSeries(this.connections, kind, options);
   }
 
   /** Marks for charts: what operators did, and when nodes' processes began. @throws InvalidRangeError */

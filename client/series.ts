@@ -10,8 +10,10 @@ import { ms } from '../activities/lib/sql';
 import { LATE_BOUNDS_MS, percentile } from '../activities/tracker/shift/lateness';
 import type { Duration } from '../config/define/types';
 import { parseDuration } from '../config/values';
+import { unstorable } from '../workflows/lib/text';
 import type { Connections } from './connections';
 import { InvalidRangeError } from './errors';
+import { isText, pageOf, pageSize, placeOf, type Page, type PageOptions } from './page';
 
 export { SERIES_KINDS, type SeriesKind } from '../activities/series/kinds';
 
@@ -40,6 +42,13 @@ export interface Series {
   figures: Record<string, (number | null)[]>;
 }
 
+export interface SeriesPageOptions extends SeriesOptions, PageOptions {
+  /** Only these. */
+  names?: readonly string[];
+  /** Only those whose names begin with it. */
+  prefix?: string;
+}
+
 const ROWS: Statement = {
   name: 'client-series',
   text: `select ${ms('at')} as at, seconds, counts, look_sums as "lookSums", look_numbers as "lookNumbers", mosts, late
@@ -52,6 +61,19 @@ const ROWS: Statement = {
 const NAMES: Statement = {
   name: 'client-series-names',
   text: 'select name from longwatch.series_total where kind = $1 order by name',
+};
+
+/** Behind $2. */
+const NAMES_PAGE: Statement = {
+  name: 'client-series-names-page',
+  text: `select name from longwatch.series_total where kind = $1 and name > $2 and starts_with(name, $3)
+         order by name limit $4`,
+};
+/** The same of names that were given: one whose thing is gone has rows for as long as they are kept. */
+const GIVEN_PAGE: Statement = {
+  name: 'client-series-given-page',
+  text: `select distinct name from unnest($1::text[]) as given (name) where name > $2 and starts_with(name, $3)
+         order by name limit $4`,
 };
 
 /** Each thing by itself in its index: of a day's rows only those that are asked for are read. */
@@ -70,6 +92,8 @@ export const ROWS_OF_ALL: Statement = {
 
 const NOW: Statement = { name: 'client-series-now', text: `select ${ms('now()')} as now` };
 
+/** The years that PostgreSQL and JavaScript both write with four digits. */
+const [EARLIEST_MS, LATEST_MS] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T00:00:00Z')];
 /** More points are in no chart. */
 const MOST_POINTS = 2_000;
 /** Points, where no step is asked for. */
@@ -80,6 +104,10 @@ const STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440].map((minut
 const MINUTES_MS = 24 * STEP_MS.hour;
 /** Rows that are held at once. */
 const MOST_ROWS = 20_000;
+/** Things of one page. */
+const MOST_THINGS = 500;
+/** Points of all things of one page, each with some ten figures: a few megabytes of JSON. */
+const MOST_PAGE_POINTS = 50_000;
 /** Rows of minutes that are read where nobody has asked for a step; those of hours do, where there would be more. */
 const MOST_MINUTES = 200_000;
 
@@ -115,7 +143,40 @@ export async function readAllSeries(
 ): Promise<Series[]> {
   const known = asked ?? (await connections.read<{ name: string }>(NAMES, [kind])).map(({ name }) => name);
   const names = [...new Set(known)];
-  const range = await rangeOf(connections, options, names.length);
+  return readOf(connections, kind, names, await rangeOf(connections, options, names.length));
+}
+
+/**
+ * The same in parts, in the order of their names. A page is bounded in what it holds, so that it may have fewer things
+ * than were asked for. @throws InvalidRangeError, InvalidCursorError
+ */
+export async function pageOfSeries(
+  connections: Connections,
+  kind: SeriesKind,
+  { names: asked, prefix = '', after, limit, ...options }: SeriesPageOptions = {},
+): Promise<Page<Series>> {
+  const from = placeOf(after, isText) ?? '';
+  const most = Math.min(MOST_THINGS, pageSize(limit));
+  const range = await rangeOf(connections, options, Math.min(most, asked?.length ?? most));
+  // No thing is called so.
+  if (!isText(prefix)) return { items: [], next: null };
+  const size = Math.max(1, Math.min(most, Math.floor(MOST_PAGE_POINTS / pointsOf(range))));
+  const given = asked?.filter((name) => unstorable(name) === undefined);
+  const statement = given ? GIVEN_PAGE : NAMES_PAGE;
+  const rows = await connections.read<{ name: string }>(statement, [given ?? kind, from, prefix, size + 1]);
+  const { items: found, next } = pageOf(rows, size, nameOf, nameOf);
+  return { items: await readOf(connections, kind, found, range), next };
+}
+
+const nameOf = ({ name }: { name: string }): string => name;
+
+/** Those of the things that have rows in the range, some of them at a time. */
+async function readOf(
+  connections: Connections,
+  kind: SeriesKind,
+  names: readonly string[],
+  range: Range,
+): Promise<Series[]> {
   const found: Series[] = [];
   const rowsOfOne = (range.to - range.from) / STEP_MS[range.rows];
   const atOnce = Math.max(1, Math.floor(MOST_ROWS / rowsOfOne));
@@ -137,6 +198,8 @@ async function rangeOf(connections: Connections, { from, to, step }: SeriesOptio
   return rangeAt(row!.now, { from, to, step }, things);
 }
 
+const pointsOf = ({ from, to, stepMs }: Omit<Range, 'rows'>): number => (to - from) / stepMs;
+
 /** The range that is asked for of so many things, on whole steps. @throws InvalidRangeError */
 export function rangeAt(now: number, options: SeriesOptions, things = 1): Range {
   const to = timeOf('to', options.to) ?? now;
@@ -156,7 +219,7 @@ export function rangeAt(now: number, options: SeriesOptions, things = 1): Range 
 function timeOf(name: string, given: SeriesOptions['from']): number | undefined {
   if (given === undefined) return undefined;
   const time = typeof given === 'string' ? readTime(given) : Number(given);
-  if (Number.isFinite(time) && Math.abs(time) < 8.64e15) return time;
+  if (time >= EARLIEST_MS && time <= LATEST_MS) return time;
   throw new InvalidRangeError(`\`${name}\` must be a time, not '${String(given).slice(0, 100)}'`);
 }
 
@@ -183,8 +246,8 @@ export function seriesOf(
   rows: readonly (Figures & { at: number })[],
   range: Omit<Range, 'rows'>,
 ): Series {
-  const { from, to, stepMs } = range;
-  const points = new Array<Figures | undefined>(Math.max(0, Math.round((to - from) / stepMs))).fill(undefined);
+  const { from, stepMs } = range;
+  const points = new Array<Figures | undefined>(Math.max(0, Math.round(pointsOf(range)))).fill(undefined);
   for (const row of rows) {
     const place = Math.floor((row.at - from) / stepMs);
     const there = points[place];

@@ -151,7 +151,7 @@ export type { NextReason, NextRun, WaitReason } from '../client/tracker/next';
 export type { Freshness, FreshnessCell, OldestMember, OperationInterval } from '../client/tracker/freshness';
 export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
 export type { Mark } from '../client/marks';
-export type { Series, SeriesKind, SeriesOptions } from '../client/series';
+export type { Series, SeriesKind, SeriesOptions, SeriesPageOptions } from '../client/series';
 export type { Page, PageOptions } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
 export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from '@hono/zod-openapi';
-import { ChangedError, TimedOutError } from '../client/errors';
+import { ChangedError, InvalidCursorError, TimedOutError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import type { Ended } from '../client/once';
 import type { Setting } from '../client/settings';
@@ -84,22 +84,24 @@ async function inTime(route: Route, asked: Asked): Promise<string> {
     time.addEventListener('abort', () => reject(new TimedOutError(`no answer came in time; ${done}`)), { once: true });
   });
   const signal = AbortSignal.any([asked.signal, time]);
-  return JSON.stringify(await Promise.race([route.run({ ...asked, signal }), late]));
+  return JSON.stringify(marked(await Promise.race([route.run({ ...asked, signal }), late]), route, asked.params));
 }
 
 function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incoming, text: string): Asked {
   const query = Object.fromEntries(new URL(request.url).searchParams);
-  const named = Object.entries(params).map(([name, value]): [string, unknown] => [
-    name,
-    checked(PARAMS[name as ParamName], unescaped(value), name),
-  ]);
+  const named = Object.fromEntries(
+    Object.entries(params).map(([name, value]): [string, unknown] => [
+      name,
+      checked(PARAMS[name as ParamName], unescaped(value), name),
+    ]),
+  );
   return {
     longwatch,
     caller,
     ui,
     signal: request.signal,
-    params: Object.fromEntries(named),
-    query: checked(route.query?.strict() ?? NO_QUERY, query, 'query'),
+    params: named,
+    query: unmarked(checked(route.query?.strict() ?? NO_QUERY, query, 'query'), route, named),
     body: route.body && checked(route.body, parseBody(text, request.headers.get('content-type')), 'body'),
   };
 }
@@ -107,15 +109,39 @@ function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incom
 /** Browsers and programs take `.` and `..` in an address for folders, in whatever way they are written. */
 const unescaped = (name: string): string => (name.startsWith('~') ? name.slice(1) : name);
 
+/** Names a list: a place in one may be a place in another one as well, where it would pass over what is before it. */
+const markOf = (route: Route, params: Asked['params']): string =>
+  createHash('sha256')
+    .update(JSON.stringify([route.id, params]))
+    .digest('base64url')
+    .slice(0, 6);
+
+/** A page of a list, whose cursor is one of that list. */
+function marked(answer: unknown, route: Route, params: Asked['params']): unknown {
+  if (route.query?.shape.after === undefined) return answer;
+  const page = answer as { items: unknown; next: string | null };
+  return page.next === null ? page : { ...page, next: markOf(route, params) + page.next };
+}
+
+/** @throws InvalidCursorError for a cursor that this list has not given */
+function unmarked<Q extends object>(query: Q, route: Route, params: Asked['params']): Q {
+  const { after } = query as { after?: string };
+  if (after === undefined) return query;
+  const mark = markOf(route, params);
+  if (!after.startsWith(mark) || after === mark) throw new InvalidCursorError(after);
+  return { ...query, after: after.slice(mark.length) };
+}
+
 /** `If-Match`: it is set only where it is what the caller has read. The library asks, where nobody comes in between. */
 class Match {
   private readonly tags: readonly string[];
   private last?: string;
 
   constructor(request: Request) {
-    // A proxy that compresses answers makes their tags weak ones.
+    // A proxy that compresses answers makes their tags weak ones (nginx), or writes how it did behind them (Apache).
     const wanted = request.headers.get('if-match')?.split(',') ?? ['*'];
-    this.tags = wanted.map((each) => each.trim().replace(/^W\//, ''));
+    const tags = wanted.map((each) => each.trim().replace(/^W\//, ''));
+    this.tags = [...tags, ...tags.map((tag) => tag.replace(/-(gzip|br|deflate)"$/, '"'))];
   }
 
   /** @throws ApiError 412, with the tag of what it is now */

@@ -39,7 +39,7 @@ export const Why = text(1_000, 0).optional().openapi({ description: 'the reason,
 export const Command = z.strictObject({ why: Why }).openapi('Command');
 
 /** How much of a list is answered at once. */
-export const limitOf = (most: number, usual: number) =>
+const limitOf = (most: number, usual: number) =>
   z.coerce
     .number()
     .int()
@@ -50,7 +50,8 @@ export const limitOf = (most: number, usual: number) =>
 
 /** The part of a list that is asked for. */
 export const pageQuery = (most: number, usual: number) => ({
-  after: text(6_000).optional().openapi({ description: 'what follows this: `next` of the page before' }),
+  // A name of some thousand bytes, twice encoded.
+  after: text(12_000).optional().openapi({ description: 'what follows this: `next` of the page before' }),
   limit: limitOf(most, usual),
 });
 

@@ -32,7 +32,9 @@ export type KnownFacts = { readonly [Part in keyof Facts]: Facts[Part] extends F
 export const problem = (what: string, next: string): Omit<Finding, 'check'> => ({ severity: 'problem', what, next });
 export const notice = (what: string, next: string): Omit<Finding, 'check'> => ({ severity: 'notice', what, next });
 
-export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** `100,000`. */
+export const count = (value: number): string => value.toLocaleString('en-US');
+export const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 
 /** `850 ms`, `4.2 s`, `3 min`, `2 h`. */
 export function duration(ms: number): string {

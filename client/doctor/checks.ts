@@ -4,7 +4,7 @@
  * never the same as well. Run by `doctor.ts`.
  */
 import { CLUSTER_CHECKS } from './cluster-checks';
-import { duration, groupBy, notice, plural, problem, type Check } from './check';
+import { count, duration, groupBy, notice, plural, problem, type Check } from './check';
 import type { Status, TrackerSummary } from '../status';
 
 /** An upstream may well ask for some minutes. */
@@ -64,7 +64,7 @@ export const CHECKS: readonly Check[] = [
     look: ({ quarantined }) =>
       [...groupBy(quarantined, ({ tracker }) => tracker)].map(([tracker, pools]) =>
         problem(
-          `${pools.length === 1 ? `pool ${pools[0]!.pool}` : `${pools.length} pools`} of ${tracker} ` +
+          `${pools.length === 1 ? `pool ${pools[0]!.pool}` : plural(pools.length, 'pool')} of ${tracker} ` +
             `${pools.length === 1 ? 'is' : 'are'} in quarantine: ${pools[0]!.lastError ?? 'no error was noted'}`,
           `npx longwatch resume ${tracker}`,
         ),
@@ -114,7 +114,7 @@ export const CHECKS: readonly Check[] = [
         stale > 0
           ? [
               problem(
-                `${staleExact ? '' : 'about '}${stale} of ${tracker.members} values of ${tracker.name}.${name} are older than three times ` +
+                `${staleExact ? '' : 'about '}${count(stale)} of ${count(tracker.members)} values of ${tracker.name}.${name} are older than three times ` +
                   `what they may be (every ${duration(everyMs)})`,
                 `npx longwatch status ${tracker.name}`,
               ),
@@ -147,7 +147,7 @@ export const CHECKS: readonly Check[] = [
         fetched + failed >= RUNS && failed > fetched
           ? [
               problem(
-                `most runs of ${tracker.name}.${name} have failed (${failed} of ${fetched + failed})`,
+                `most runs of ${tracker.name}.${name} have failed (${count(failed)} of ${count(fetched + failed)})`,
                 `npx longwatch list ${tracker.name} --limit 5, then: npx longwatch show ${tracker.name} ID`,
               ),
             ]
@@ -188,7 +188,7 @@ export const CHECKS: readonly Check[] = [
         )
         .map(({ name, ageMs, pending }) =>
           problem(
-            `buffer ${name} has entries to handle (${pending}) and has not reported for ${duration(ageMs)}`,
+            `buffer ${name} has entries to handle (${count(pending)}) and has not reported for ${duration(ageMs)}`,
             `npx longwatch start ${name}`,
           ),
         ),

@@ -1,7 +1,7 @@
 /** The history of figures, for charts, and what to mark in them. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { text } from '../schemas';
+import { pageQuery, text } from '../schemas';
 import type { Series } from '../../client/series';
 import { MarkShape, SeriesShape } from '../shapes/history';
 import { all, listOf } from '../shapes/shape';
@@ -31,6 +31,8 @@ const names = text(10_000)
     return z.NEVER;
   })
   .openapi({ description: 'only these, as a JSON array; all, unless given', example: '["characters/location"]' });
+
+const prefix = text(4_000).optional().openapi({ description: 'only those whose names begin with it', example: 'esi/' });
 
 const figures = text(1_000)
   .optional()
@@ -72,13 +74,13 @@ export const HISTORY_ROUTES = [
     path: '/history/{kind}',
     id: 'listHistories',
     tag,
-    summary: 'The figures of the things of a kind: all that have a history, or those with these names',
-    query: z.object({ ...range, step, names, figures }),
+    summary: 'The figures of the things of a kind, by their names: all that have a history, or those with these names',
+    query: z.object({ ...range, step, names, prefix, figures, ...pageQuery(MOST_NAMES, 100) }),
     answer: listOf(SeriesShape),
-    covers: ['Longwatch.allSeries'],
+    covers: ['Longwatch.allSeries', 'Longwatch.seriesPage'],
     run: async ({ longwatch, params, query: { figures: wanted, ...query } }) => {
-      const found = await longwatch.allSeries(params.kind, query);
-      return all(found.map((series) => only(series, wanted)));
+      const { items, next } = await longwatch.seriesPage(params.kind, query);
+      return { items: items.map((series) => only(series, wanted)), next };
     },
   }),
   route({

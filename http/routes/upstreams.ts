@@ -1,7 +1,7 @@
 /** Upstreams: their options, what is left of their limits, what is closed. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { limitOf, SetBody, text, Why } from '../schemas';
+import { pageQuery, SetBody, text, Why } from '../schemas';
 import { Bucket, ClosedLimitShape, MemberBucketShape, SettingShape } from '../shapes/more';
 import { all, listOf } from '../shapes/shape';
 
@@ -55,10 +55,9 @@ export const UPSTREAM_ROUTES = [
     summary: 'What each bucket (a limit for one key) has left, who spends from it, what is closed and why',
     query: z.object({
       upstream: text(200).optional(),
-      limit: limitOf(1_000, 100),
       limitName: text(200).optional(),
       key: text(2_000).optional(),
-      after: Which.optional(),
+      ...pageQuery(1_000, 100),
     }),
     answer: listOf(Bucket),
     covers: ['BudgetHandle.list'],

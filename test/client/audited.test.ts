@@ -163,7 +163,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
       'replica',
       'close',
     ],
-    ...['series', 'allSeries', 'marks', 'once'],
+    ...['series', 'allSeries', 'seriesPage', 'marks', 'once'],
   ],
   BudgetHandle: ['list', 'show', 'closedLimits', 'memberCounts', 'ofMember'],
 };

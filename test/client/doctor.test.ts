@@ -191,6 +191,13 @@ const CASES: [check: string, facts: Facts, what: RegExp][] = [
     /^7 of 500 values/,
   ],
   [
+    'stale',
+    facts({
+      status: known(status({ trackers: [tracker({ members: 100_000, operations: [operation({ stale: 1_214 })] })] })),
+    }),
+    /^1,214 of 100,000 values/,
+  ],
+  [
     'late',
     facts({ status: known(status({ trackers: [tracker({ operations: [operation({ lateP99Ms: Infinity })] })] })) }),
     /began more than a minute and a half late/,

@@ -6,10 +6,11 @@ import fc from 'fast-check';
 import type { Figures } from '../../activities/series/fold';
 import { meanOf, sparkline } from '../../cli/sparkline';
 import type { Connections } from '../../client/connections';
-import { InvalidRangeError } from '../../client/errors';
+import { InvalidCursorError, InvalidRangeError } from '../../client/errors';
 import type { Longwatch } from '../../client/longwatch';
 import { ACTS } from '../../client/marks';
-import { rangeAt, ROWS_OF_ALL, seriesOf } from '../../client/series';
+import { cursorOf } from '../../client/page';
+import { rangeAt, ROWS_OF_ALL, seriesOf, type SeriesPageOptions } from '../../client/series';
 import { runCli } from '../support/cli';
 import { writeTracker } from '../support/node-rows';
 import { histories } from '../support/simulate';
@@ -49,6 +50,9 @@ describe('the range', () => {
     [{ from: 0, step: '1h' as const }],
     [{ from: '-271821-04-20' }],
     [{ from: '99999999999999999' }],
+    // Years that PostgreSQL does not have.
+    [{ from: '-100000-01-01', to: '-099999-06-01' }],
+    [{ from: '+200000-01-01', to: '+200001-06-01' }],
   ])('%j cannot be asked for', (options) => {
     expect(() => rangeAt(NOW, options)).toThrow(InvalidRangeError);
   });
@@ -168,6 +172,51 @@ describe('on the real PostgreSQL', () => {
     expect(rangeAt(NOW, { from: NOW - 24 * HOUR }, 200)).toMatchObject({ rows: 'hour', stepMs: HOUR });
     expect(rangeAt(NOW, { from: NOW - 24 * HOUR, step: '10m' }, 200)).toMatchObject({ rows: 'minute' });
     expect(rangeAt(NOW, { from: NOW - 6 * HOUR }, 200)).toMatchObject({ rows: 'minute' });
+  });
+
+  describe('in pages', () => {
+    const walked = async (options: SeriesPageOptions): Promise<{ names: string[]; mostPoints: number }> => {
+      const names: string[] = [];
+      let mostPoints = 0;
+      for (let after: string | undefined; ;) {
+        const { items, next } = await longwatch.seriesPage('operation', { ...options, after });
+        names.push(...items.map(({ name }) => name));
+        mostPoints = Math.max(
+          mostPoints,
+          items.reduce((sum, { at }) => sum + at.length, 0),
+        );
+        if (next === null) return { names, mostPoints };
+        after = next;
+      }
+    };
+
+    test('each thing once, in the order of their names', async () => {
+      const all = (await sql(`select name from longwatch.series_total order by name`)).map(({ name }) => name);
+      for (const limit of [undefined, 1_000, 60]) expect((await walked({ limit })).names).toEqual(all);
+      expect((await longwatch.seriesPage('operation')).items).toHaveLength(100);
+    });
+
+    test('a page is bounded in what it holds, however many points each thing has', async () => {
+      const from = Date.now() - 24 * HOUR;
+      const { names, mostPoints } = await walked({ from, step: '1m', limit: 500 });
+      expect(new Set(names).size).toBe(THINGS);
+      expect(mostPoints).toBeLessThanOrEqual(50_000);
+      expect(mostPoints).toBeGreaterThan(40_000);
+    });
+
+    test('by the beginning of their names, or by the names themselves, one that nobody has among them', async () => {
+      const some = (await walked({ prefix: 'things/op19', limit: 3 })).names;
+      expect(some).toEqual(['things/op19', ...Array.from({ length: 10 }, (_, i) => `things/op19${i}`)]);
+      expect((await walked({ prefix: '%' })).names).toEqual([]);
+      expect((await walked({ prefix: '\0' })).names).toEqual([]);
+      const names = ['things/op7', 'none', 'things/look', 'things/op7', 'a\0b', '\ud800'];
+      expect((await walked({ names, limit: 1 })).names).toEqual(['things/look', 'things/op7']);
+      expect((await walked({ names: [] })).names).toEqual([]);
+    });
+
+    test.each(['', 'rubbish', cursorOf(7), cursorOf(['a']), cursorOf('a\0')])('%j is not a cursor', async (after) => {
+      await expect(longwatch.seriesPage('operation', { after })).rejects.toThrow(InvalidCursorError);
+    });
   });
 
   test('a thing that is gone is found by its name for as long as its rows are kept', async () => {

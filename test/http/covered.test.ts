@@ -53,6 +53,7 @@ const longwatch: Table<Longwatch> = {
   workersPoll: 'route',
   series: 'route',
   allSeries: 'route',
+  seriesPage: 'route',
   marks: 'route',
 };
 const tracker: Table<TrackerHandle> = {

@@ -240,6 +240,9 @@ describe('If-Match', () => {
     // One that a proxy on the way has made weak.
     const weak = `W/${(await read()).headers.get('etag')!}`;
     expect(await set('7s', { 'if-match': weak })).toMatchObject({ status: 200 });
+    const compressed = (await read()).headers.get('etag')!.replace(/"$/, '-gzip"');
+    expect(await set('8s', { 'if-match': compressed })).toMatchObject({ status: 200 });
+    expect(await set('9s', { 'if-match': compressed })).toMatchObject({ status: 412 });
   });
 
   test('what is the same as it was is not sent again', async () => {

@@ -93,6 +93,35 @@ test('histories by their names, whatever is in them, and only the figures that a
   expect((await asked({ names: '["' + 'x'.repeat(10_000) + '"]' })).status).toBe(400);
 });
 
+test('a cursor is one of its own list: of another one, or of another thing, it would pass over items', async () => {
+  type Listed = { items: { id: string }[]; next: string | null };
+  const members = (query: string) => desk.ask(`/trackers/things/members?${query}`);
+  const ids: string[] = [];
+  for (let next: string | null = ''; next !== null;) {
+    const { status, body } = await members(`limit=1${next && `&after=${encodeURIComponent(next)}`}`);
+    expect(status).toBe(200);
+    ids.push(...(body as Listed).items.map(({ id }) => id));
+    ({ next } = body as Listed);
+  }
+  expect(ids).toEqual(['a/b', 'c', '{d}']);
+  const of = encodeURIComponent(((await members('limit=1')).body as Listed).next!);
+  const lists = there.filter(({ query, id }) => query?.shape.after !== undefined && id !== 'listMembers');
+  expect(lists.length).toBeGreaterThan(8);
+  for (const path of [
+    ...lists.map((route) => filled(route.path)),
+    '/trackers/other/members',
+    '/trackers/things/pools/0/members',
+  ])
+    expect([path, (await desk.ask(`${path}?after=${of}`)).body]).toEqual([
+      path,
+      { error: { code: 'InvalidCursor', message: expect.stringContaining('is not a cursor of this list') as string } },
+    ]);
+  expect((await members('limit=2')).body).toMatchObject({ next: expect.any(String) as string });
+  // The same list, in another way of writing its name.
+  expect((await desk.ask(`/trackers/%74hings/members?after=${of}`)).status).toBe(200);
+  for (const after of ['c', of.slice(0, 6)]) expect((await members(`after=${after}`)).status).toBe(400);
+});
+
 test('the state of a member, what waits for it, and its dead letters', async () => {
   const life = await desk.ask('/trackers/things/members/a%2Fb/life');
   expect(life.body).toMatchObject({

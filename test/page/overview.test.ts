@@ -86,8 +86,9 @@ describeInBrowser('the overview', () => {
     const asked: string[][] = [];
     site.answer('GET history/operation', ({ path: of }) => {
       const query = new URLSearchParams(of.split('?')[1]);
-      expect([...query.keys()].sort()).toEqual(['figures', 'names', 'step']);
+      expect([...query.keys()].sort()).toEqual(['figures', 'limit', 'names', 'step']);
       const names = JSON.parse(query.get('names')!) as string[];
+      expect(Number(query.get('limit'))).toBe(names.length);
       asked.push(names);
       return { items: names.slice(0, 2).map((name) => series('operation', name)), next: null };
     });

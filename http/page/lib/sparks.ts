@@ -27,7 +27,7 @@ export function useSparks(kind: Kind, names: readonly string[]): SparkOf {
 async function ask(kind: Kind, names: readonly string[], signal: AbortSignal): Promise<Map<string, (number | null)[]>> {
   const lines = new Map<string, (number | null)[]>();
   for (const some of inAddresses(names)) {
-    const query = { names: JSON.stringify(some), figures: figureOf(kind), step: '1m' };
+    const query = { names: JSON.stringify(some), figures: figureOf(kind), step: '1m', limit: some.length };
     const { items } = await get<{ items: Series[] }>(at('history', kind), query, signal);
     for (const series of items) {
       const line = lineOf(series);

@@ -35,7 +35,7 @@ interface Told {
   marks: Mark[];
 }
 
-export function History({ kind, names, prefix = '' }: Props) {
+export function History({ kind, names, prefix }: Props) {
   const [range, setRange] = useState<Range>('1 h');
   const key = JSON.stringify([kind, names ?? prefix, range]);
   const { data, problem, again } = useAsked<Told>(
@@ -65,8 +65,8 @@ async function ask({ kind, names, prefix }: Props, range: Range, signal: AbortSi
   const [rows, marks] = await Promise.all([
     names
       ? Promise.all(names.slice(0, MOST).map((name) => get<Series>(at('history', kind, name), times, signal)))
-      : get<{ items: Series[] }>(at('history', kind), times, signal).then(({ items }) =>
-          items.filter(({ name }) => name.startsWith(prefix ?? '')).slice(0, MOST),
+      : get<{ items: Series[] }>(at('history', kind), { ...times, prefix }, signal).then(({ items }) =>
+          items.slice(0, MOST),
         ),
     get<{ items: Mark[] }>('marks', times, signal),
   ]);

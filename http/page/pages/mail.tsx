@@ -4,7 +4,7 @@
  */
 import type { DeadLetter } from '../../../client/member/dead';
 import type { MemberLife } from '../../../client/member/lives';
-import { deadMailAction, type MailFilter } from '../actions/mail';
+import { deadMailAction, sendAction, type MailFilter } from '../actions/mail';
 import { at, get } from '../lib/api';
 import { count, json, plural, short } from '../lib/format';
 import { usePages } from '../lib/pages';
@@ -136,7 +136,7 @@ function Lives({ tracker }: { tracker: string }) {
     everyMs: 5_000,
   });
   return (
-    <Section title="Members with a state">
+    <Section title="Members with a state" beside={<ActButton action={sendAction(tracker)} />}>
       <Listed
         list={list}
         caption="Members with a state"

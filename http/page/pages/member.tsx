@@ -1,9 +1,11 @@
 /** One member: its values with their age, when each operation runs next and why not sooner, errors; its actions. */
 import type { BriefLife } from '../../../client/member/lives';
 import type { MemberDetails, StoredValue } from '../../../client/tracker/members';
+import { sendAction } from '../actions/mail';
 import { refetchAction, removeAction } from '../actions/tracker';
 import { at, get } from '../lib/api';
 import { ago, duration, json, left, plural, short } from '../lib/format';
+import { useReceives } from '../lib/receives';
 import type { OperationSummary, TrackerSummary } from '../lib/state';
 import { useAsked, useNow, useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
@@ -14,6 +16,7 @@ import { href } from '../lib/route';
 export function Member({ tracker, id }: { tracker: TrackerSummary; id: string }) {
   useTitle(id);
   const path = at('trackers', tracker.name, 'members', id);
+  const receives = useReceives(tracker.name);
   const { data, problem, again } = useAsked(path, (signal) => get<MemberDetails>(path, {}, signal), 2_000);
   return (
     <>
@@ -33,6 +36,7 @@ export function Member({ tracker, id }: { tracker: TrackerSummary; id: string })
         </div>
         {data && (
           <div class="acts">
+            {receives && <ActButton action={sendAction(tracker.name, id)} />}
             <ActButton action={refetchAction(tracker.name, id)} />
             <ActButton action={removeAction(tracker.name, [id])} />
           </div>

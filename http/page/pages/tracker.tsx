@@ -1,14 +1,13 @@
 /** One tracker: how its operations do, what holds it back, its history; members, mail, pools and options under tabs. */
-import type { Setting } from '../../../client/settings';
 import { unitActions } from '../actions/units';
 import { addAction, openHoldsAction, refetchAction } from '../actions/tracker';
-import { at, get } from '../lib/api';
 import { clock, count, duration } from '../lib/format';
 import type { Live } from '../lib/live';
+import { useReceives } from '../lib/receives';
 import { href, type Route } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
 import { useSparks } from '../lib/sparks';
-import { useAsked, useTitle } from '../lib/use';
+import { useTitle } from '../lib/use';
 import { workflowId } from '../lib/workflows';
 import { ActButton } from '../parts/dialog';
 import { Head, Missing, Tabs } from '../parts/head';
@@ -64,11 +63,9 @@ export function TrackerPage({ live, route }: { live: Live; route: Route }) {
   );
 }
 
-/** Mail is for trackers whose definition says what their members do with it: they have options for that. */
+/** Mail is for trackers whose members receive. */
 function Parts({ tracker, is }: { tracker: string; is: string }) {
-  const path = at('trackers', tracker, 'config');
-  const { data } = useAsked(`${path} receives`, (signal) => get<{ items: Setting[] }>(path, {}, signal), 60_000);
-  const receives = is === 'mail' || data?.items.some(({ path: option }) => option.startsWith('receive.'));
+  const receives = useReceives(tracker) || is === 'mail';
   const parts = PARTS.filter(([part]) => part !== 'mail' || receives);
   return <Tabs path={['trackers', tracker]} parts={parts} is={is} />;
 }

@@ -258,7 +258,7 @@ export function busy(): State {
         {
           check: 'stale',
           severity: 'problem',
-          what: '214 of 100000 values of characters.location are older than three times what they may be (every 1 s)',
+          what: '214 of 100,000 values of characters.location are older than three times what they may be (every 1 s)',
           next: 'npx longwatch status characters',
         },
         {

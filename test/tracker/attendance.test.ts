@@ -8,8 +8,10 @@ import { Attendance, type AttendanceHost } from '../../activities/tracker/shift/
 import { Clock } from '../../activities/tracker/shift/clock';
 import { take } from '../../activities/tracker/shift/take-pool';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
-import { Database } from '../../activities/lib/database';
+import { Database, type Queryable, type TransactionOptions } from '../../activities/lib/database';
 import { purgeNodes, type StatsRow } from '../../activities/tracker/store/node-stats';
+import type { PlacementRow } from '../../activities/tracker/placement/row';
+import type { Attended } from '../../activities/tracker/store/nodes';
 import { STATUS_STATS } from '../../client/tracker/queries';
 import { eventually, Stack } from '../support/stack';
 import { wordOf } from './cluster-kit';
@@ -45,6 +47,8 @@ function attendanceOf(
   name: string,
   rows: () => StatsRow[],
   log = pino({ level: 'silent' }),
+  over: Partial<AttendanceHost> = {},
+  shared = database,
 ): { attendance: Attendance; clock: Clock } {
   const clock = new Clock();
   const host: AttendanceHost = {
@@ -57,8 +61,9 @@ function attendanceOf(
     heard: () => false,
     attended: () => undefined,
     look: () => Promise.resolve(),
+    ...over,
   };
-  return { attendance: new Attendance(database, host), clock };
+  return { attendance: new Attendance(database, host, shared), clock };
 }
 const sums = async () =>
   (await database.rows<{ fetched: number; failed: number; late_buckets: unknown[] }>(STATUS_STATS, ['t']))[0];
@@ -233,6 +238,55 @@ test('TR-M3: until when an operation is held is written by the database’s cloc
     return row?.held === heldUntil + 60_000;
   });
   await attendance.stop();
+});
+
+test.each(['is rolled back', 'is done, and its answer lost'])(
+  'a transaction that begins or writes the counts of a process and %s counts nothing twice, and loses nothing',
+  async (how) => {
+    for (const fetched of [10, 4]) {
+      let transactions = 0;
+      const faulty = Object.assign(Object.create(database) as Database, {
+        transaction: async <T>(work: (db: Queryable) => Promise<T>, options?: TransactionOptions): Promise<T> => {
+          const fails = ++transactions <= 8 && transactions % 2 === 0;
+          const result = await database.transaction(async (db) => {
+            const done = await work(db);
+            if (fails && how === 'is rolled back') throw new Error('rolled back');
+            return done;
+          }, options);
+          if (fails) throw new Error('the answer is lost');
+          return result;
+        },
+      });
+      const { attendance } = attendanceOf('fixed', () => [counted(fetched)], undefined, {}, faulty);
+      await attendance.start();
+      for (let again = 0; again < 4; again++) await attendance.attend();
+      expect(transactions).toBeGreaterThan(8);
+      await attendance.stop();
+    }
+    expect(await sums()).toMatchObject({ fetched: 14, failed: 2 });
+  },
+);
+
+test('TR-M3: what a node says of pools on their way is by the database’s clock, what it hears of others by its own', async () => {
+  const quiet = pino({ level: 'silent' });
+  const sentAt = 1_700_000_000_000;
+  const word = (name: string, to: string) => wordOf(name, { out: [{ pool: 't/1', to, size: 10, kind: 't', sentAt }] });
+  const { attendance: peer } = attendanceOf('peer', () => [], quiet, { word: () => word('peer', 'a') });
+  await peer.start();
+  const heard: PlacementRow[] = [];
+  const hear = ({ peers }: Attended): boolean => heard.push(...peers.map(({ row }) => row)) < 0;
+  const { attendance, clock } = attendanceOf('a', () => [], quiet, { word: () => word('a', 'peer'), heard: hear });
+  clock.toStore = (ms) => ms + 60_000;
+  clock.fromStore = (ms) => ms - 60_000;
+  await attendance.start();
+  const written = await stack.sql<{ sent: number; at: number }>(
+    `select (placement #>> '{out,0,sentAt}')::float8 as sent, (extract(epoch from seen_at) * 1000)::float8 as at
+     from longwatch.node order by name`,
+  );
+  expect(written.map(({ sent }) => sent)).toEqual([sentAt + 60_000, sentAt]);
+  expect(heard[0]).toMatchObject({ name: 'peer', out: [{ pool: 't/1', sentAt: sentAt - 60_000 }] });
+  expect(heard[0]!.at).toBeCloseTo(written[1]!.at - 60_000, 0);
+  await Promise.all([attendance.stop(), peer.stop()]);
 });
 
 test('a node that comes back under its name counts from nothing, and nothing that it had counted is lost', async () => {

@@ -196,6 +196,22 @@ test('a pool that was to come back and that another node has taken counts for th
   });
 });
 
+test('TR-M3: after a failover to a database whose clock is an hour behind, nothing counts for that hour', async () => {
+  cluster = new Nodes(stack, look);
+  const { clock } = await cluster.add('one');
+  const hour = 3_600_000;
+  Object.assign(clock, {
+    set: () => undefined,
+    toStore: (ms: number) => ms + hour,
+    fromStore: (ms: number) => ms - hour,
+  });
+  await cluster.open(equal(12));
+  await keep({ one: 12 });
+  for (const own of ['set', 'toStore', 'fromStore']) Reflect.deleteProperty(clock, own);
+  await cluster.add('two');
+  await keep({ one: 6, two: 6 });
+});
+
 test('a node that cannot reach PostgreSQL asks for nothing, and does again when it can', async () => {
   cluster = new Nodes(stack, look);
   const one = await cluster.add('one');

@@ -3,22 +3,32 @@
  * on purpose (an operator, or a node that was asked), and an ask that was made before that does not bring them back.
  */
 import { PLACEMENT } from './constants';
+import type { PlacementRow } from './row';
 
 export class Newcomers {
-  private readonly byId = new Map<string, { readonly from: string; readonly until: number }>();
+  private readonly byId = new Map<string, { readonly from: string; readonly at: number }>();
 
   came(pool: string, from: string, nowMs: number): void {
-    // Behind those that came before it.
-    this.byId.delete(pool);
-    this.byId.set(pool, { from, until: nowMs + PLACEMENT.newcomerMs });
+    this.byId.set(pool, { from, at: nowMs });
+  }
+
+  /**
+   * Forgets those that came longer ago, and those of a node that is drained or gone: nobody chose these pools, it had to
+   * give them all. Started again, it may have any of them, and has no ask that is older.
+   */
+  tidy(rows: ReadonlyMap<string, PlacementRow>, nowMs: number): void {
+    for (const [pool, { from, at }] of this.byId) {
+      if (!isNew(at, nowMs) || rows.get(from)?.up !== true) this.byId.delete(pool);
+    }
   }
 
   /** @returns by pool: the node that it came from */
   now(nowMs: number): ReadonlyMap<string, string> {
-    for (const [pool, { until }] of this.byId) {
-      if (until > nowMs) break;
-      this.byId.delete(pool);
-    }
-    return new Map([...this.byId].map(([pool, { from }]) => [pool, from]));
+    const now = [...this.byId].filter(([, { at }]) => isNew(at, nowMs));
+    return new Map(now.map(([pool, { from }]) => [pool, from]));
   }
+}
+
+function isNew(at: number, nowMs: number): boolean {
+  return nowMs - at < PLACEMENT.newcomerMs;
 }

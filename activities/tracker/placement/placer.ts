@@ -8,8 +8,9 @@
  *   of `awaited` pools (`taken`);
  * - when a shift has ended (`released`, `ended`).
  *
- * All times are the database's, in epoch milliseconds, and handed in, as is all randomness: a simulated cluster lives
- * through an hour in a second (`test/tracker/placement/simulated-cluster.ts`).
+ * All times are of the node's clock, in epoch milliseconds, also those of the rows that it is given: that clock never
+ * jumps, whatever becomes of the database's (`shift/clock.ts`). They are handed in, as is all randomness: a simulated
+ * cluster lives through an hour in a second (`test/tracker/placement/simulated-cluster.ts`).
  */
 import { Asker } from './asker';
 import { PLACEMENT } from './constants';
@@ -95,6 +96,7 @@ export class Placer {
     this.tidy(nowMs);
     const live = this.live(nowMs);
     this.handOvers.tidy(live, nowMs);
+    this.newcomers.tidy(live, nowMs);
     this.giver.read(live);
     if (this.isBlind(nowMs) || !this.settings.up || this.settings.cutOff) {
       this.asker.drop();

@@ -18,7 +18,7 @@ export interface HandOver {
 
 /** An ask, in the row of the node that is short. */
 export interface WrittenAsk {
-  /** Greater than that of each earlier ask of a node of this name. */
+  /** Another one than that of each earlier ask of a node of this name: greater, unless a clock went back. */
   readonly id: number;
   readonly from: Readonly<Record<string, number>>;
   readonly deep: boolean;
@@ -48,9 +48,18 @@ export interface WrittenRow {
   readonly done: Readonly<Record<string, number>>;
 }
 
-/** The same with the time at which PostgreSQL wrote it, epoch milliseconds. */
+/** The same with the time at which PostgreSQL wrote it: epoch milliseconds by its clock, or by that of who reads it. */
 export interface PlacementRow extends WrittenRow {
   readonly at: number;
+}
+
+/**
+ * The same row with all its times by another clock: between the database, whose clock may be another one after a
+ * failover, and the memory of a node, whose clock never jumps.
+ */
+export function retimed<R extends WrittenRow & { readonly at?: number }>(row: R, by: (ms: number) => number): R {
+  const out = row.out.map((sent) => ({ ...sent, sentAt: by(sent.sentAt) }));
+  return { ...row, out, ...(row.at !== undefined && { at: by(row.at) }) };
 }
 
 /** More of a list than this is not read: nobody has as many pools on their way, or as many peers. */

@@ -4,7 +4,8 @@
  * send its pools to the same newcomer.
  *
  * Ages are by the database's clock only: it dates a row (`at`), and the node that looks tells its own time by it
- * (`shift/clock.ts` does). So it does no harm that the clocks of machines differ.
+ * (`shift/clock.ts` does). So it does no harm that the clocks of machines differ. A row of the future is as old as one of
+ * the past: after a failover to a database whose clock is behind, a node that is gone has left one.
  */
 import { PLACEMENT } from './constants';
 import type { HandOver, PlacementRow } from './row';
@@ -30,7 +31,7 @@ export interface Taken {
   readonly size: number;
 }
 
-/** @param nowMs the database's time */
+/** @param nowMs by the same clock as the times of the rows */
 export function viewOf(own: OwnView, rows: readonly PlacementRow[], nowMs: number): Cluster {
   const peers = liveRows(rows, own.node.name, nowMs);
   return [withArrivals(own, peers, nowMs), ...peers.map((row) => estimate(row, peers, own, nowMs))];
@@ -38,7 +39,11 @@ export function viewOf(own: OwnView, rows: readonly PlacementRow[], nowMs: numbe
 
 /** The rows of the others that live. */
 export function liveRows(rows: readonly PlacementRow[], self: string, nowMs: number): PlacementRow[] {
-  return rows.filter((row) => row.name !== self && nowMs - row.at < PLACEMENT.goneMs);
+  return rows.filter((row) => row.name !== self && ageOf(row, nowMs) < PLACEMENT.goneMs);
+}
+
+function ageOf({ at }: PlacementRow, nowMs: number): number {
+  return Math.abs(nowMs - at);
 }
 
 /** This node, with what others have sent to it and has not come yet. */
@@ -66,7 +71,7 @@ function estimate(row: PlacementRow, peers: readonly PlacementRow[], own: OwnVie
   }
   // A shared queue deals to all: what came here since then came there as well. Without this, survivors of a killed node
   // redirect 29 to 85 of its pools to each other (simulated).
-  if (row.up && nowMs - row.at < PLACEMENT.staleMs) {
+  if (row.up && ageOf(row, nowMs) < PLACEMENT.staleMs) {
     const keeps = new Set(row.keeps);
     const ratio = row.weight / own.node.weight;
     for (const { at, kind, size } of own.tookShared) {
@@ -92,7 +97,7 @@ export function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
     loadLimit: row.loadLimit ?? Infinity,
     keeps: new Set(row.keeps),
     up: row.up,
-    stale: row.cutOff || nowMs - row.at >= PLACEMENT.staleMs,
+    stale: row.cutOff || ageOf(row, nowMs) >= PLACEMENT.staleMs,
     hot: row.hot,
     coming,
     wants,

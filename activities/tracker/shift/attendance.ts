@@ -10,6 +10,7 @@ import { errorOf } from '../../lib/failures';
 import type { Database, Queryable } from '../../lib/database';
 import { Background } from '../../lib/service';
 import { isPassing } from '../../lib/sqlstate';
+import { retimed } from '../placement/row';
 import {
   announceNodes,
   attendNode,
@@ -40,9 +41,9 @@ export interface AttendanceHost {
   /** The claim of this process; undefined: it has not claimed its name. */
   readonly incarnation: Incarnation | undefined;
   stats(): StatsRow[];
-  /** The things that it says of itself now. */
+  /** The things that it says of itself now. Its times are of the node's clock. */
   word(): NodeWord;
-  /** @returns whether there is something new to say at once */
+  /** @param answer with the times of peers by the node's clock. @returns whether there is something new to say at once */
   heard(answer: Attended): boolean;
   /** The node was noted, or could not be, or its name is another process's. */
   attended(how: 'noted' | 'failed' | 'lost'): void;
@@ -142,20 +143,34 @@ export class Attendance extends Background {
     try {
       const answer = await this.database.transaction(async (db) => {
         const asked = host.clock.now();
-        const attended = await attendNode(db, host.row, host.incarnation?.number ?? 0, host.word());
+        const attended = await attendNode(db, host.row, host.incarnation?.number ?? 0, this.word());
         if (attended) host.clock.set(attended.now, asked);
         return attended;
       }, LIMITS);
       if (!answer) return host.attended('lost');
       this.heardAt = this.beganAt;
       this.told = false;
-      if (host.heard(answer)) this.again = true;
+      if (host.heard(this.byOwnClock(answer))) this.again = true;
       host.attended('noted');
       this.counting ??= this.count().finally(() => (this.counting = undefined));
     } catch (thrown) {
       this.failed(errorOf(thrown));
       host.attended('failed');
     }
+  }
+
+  /** The things that the node says, with times that all others understand: the database's. */
+  private word(): NodeWord {
+    const { placement, ...word } = this.host.word();
+    return { ...word, placement: retimed(placement, (ms) => this.host.clock.toStore(ms)) };
+  }
+
+  private byOwnClock({ peers, ...answer }: Attended): Attended {
+    const { clock } = this.host;
+    return {
+      ...answer,
+      peers: peers.map((peer) => ({ ...peer, row: retimed(peer.row, (ms) => clock.fromStore(ms)) })),
+    };
   }
 
   /** A second without is nothing to tell; what lasts is told once, and at once where waiting does not help. */
@@ -170,16 +185,24 @@ export class Attendance extends Background {
   /** Apart: whoever has a row of its counts locked does not make the node look gone. */
   private async count(): Promise<void> {
     const { row, clock, log } = this.host;
-    const part = (what: string, work: (db: Queryable) => Promise<void>): Promise<void> =>
-      this.shared.transaction(work, LIMITS).catch((thrown: unknown) => {
+    const part = async (what: string, work: (db: Queryable) => Promise<void>): Promise<boolean> => {
+      try {
+        await this.shared.transaction(work, LIMITS);
+        return true;
+      } catch (thrown) {
         log.debug({ err: errorOf(thrown) }, `${what} in a second`);
-      });
+        return false;
+      }
+    };
     await part('the node reads what it keeps again', (db) => this.host.look(db));
-    await part('the counters of the node are written', async (db) => {
-      if (!this.begun) await beginNode(db, row.name);
-      await writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms));
-      this.begun = true;
-    });
+    // Until that is known to be done, and before anything is counted: done twice it changes nothing then, and counts
+    // that are written before it would replace those of the process before this one.
+    this.begun ||= await part('the node counts from nothing', (db) => beginNode(db, row.name));
+    if (this.begun) {
+      await part('the counters of the node are written', (db) =>
+        writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms)),
+      );
+    }
     void this.history.look();
     if (Date.now() - this.purgedAt < PURGE_MS) return;
     this.purgedAt = Date.now();

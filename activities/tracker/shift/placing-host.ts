@@ -6,7 +6,7 @@ import type { Figures, PlacingEvent } from './figures';
 
 export interface PlacingHost {
   readonly row: NodeRow;
-  readonly clock: Pick<Clock, 'now' | 'toStore'>;
+  readonly clock: Pick<Clock, 'now' | 'fromStore'>;
   readonly log: Logger;
   readonly definitions: ReadonlyMap<string, unknown>;
   readonly incarnation: Incarnation | undefined;

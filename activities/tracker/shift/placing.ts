@@ -253,7 +253,7 @@ export class Placing {
   }
 
   private now(): number {
-    return this.host.clock.toStore(this.host.clock.now());
+    return this.host.clock.now();
   }
 
   /** A pool that is here, or was until a moment ago, is not placed anew. undefined: it is another one. */
@@ -296,7 +296,7 @@ export class Placing {
     for (const { id, node, takenAt } of await this.fences.look(this.placer.awaited(), returning)) {
       // Nobody has come in time, and this node keeps it meanwhile (`meanwhile.ts`): it is on its way as before.
       if (node === this.host.row.name) continue;
-      this.placer.taken(id, node, takenAt, this.now());
+      this.placer.taken(id, node, this.host.clock.fromStore(takenAt), this.now());
       // By an operator's order, or where nobody was here in time, another node has one that was to come back.
       this.notBack(id);
     }

@@ -104,6 +104,22 @@ export function withPools(node: Omit<DrawnNode, Loads>, pools: readonly PlacedPo
   return { ...node, pools, load, loads, largest, shifts: pools.length };
 }
 
+/** A node without limits, with a pool of each of these sizes. */
+export function nodeWith(
+  name: string,
+  sizes: readonly number[],
+  more: Partial<Omit<DrawnNode, Loads>> = {},
+  kind = 'eve',
+): DrawnNode {
+  const node = { name, weight: 1, places: Infinity, loadLimit: Infinity, keeps: new Set(['eve', 'game']), up: true };
+  const quiet = { stale: false, hot: false, coming: 0, wants: new Map<string, number>() };
+  const pools = sizes.map((size, at) => ({ id: `${name}/${kind}/${at}`, kind, size, members: 1 }));
+  return withPools({ ...node, ...quiet, ...more }, pools);
+}
+
+/** As many of the same size. */
+export const times = (count: number, size: number): number[] => new Array<number>(count).fill(size);
+
 /** The same cluster as another one of its nodes sees it. */
 export function seenBy<N extends NodeLoad>(nodes: readonly N[], name: string): [N, ...N[]] {
   const self = nodes.find((node) => node.name === name)!;

@@ -26,7 +26,8 @@ export class SimulatedCluster extends SimulatedNodes {
       cutOff: false,
       ...settings,
     };
-    const skewMs = draw.between(-4_000, 4_000);
+    // Whatever the machine's own clock says: it is set before anything else.
+    draw.between(-4_000, 4_000);
     const node: SimulatedNode = {
       name,
       placer: new Placer(name, wanted),
@@ -34,9 +35,8 @@ export class SimulatedCluster extends SimulatedNodes {
       alive: true,
       drained: !wanted.up,
       frozenUntil: 0,
-      skewMs,
-      // Read once before anything else.
-      aheadMs: -skewMs + draw.between(-15, 15),
+      offMs: this.databaseAheadMs + draw.between(-15, 15),
+      aheadMs: 0,
       loadsUntil: 0,
       tokens: new Map(),
       hasView: false,
@@ -84,6 +84,11 @@ export class SimulatedCluster extends SimulatedNodes {
   loseStore(ms: number): void {
     this.storeAwayUntil = this.now + ms;
     this.lastDeathAt = this.now + ms;
+  }
+
+  /** PostgreSQL is another one from now on, whose clock differs by so much. */
+  failOver(aheadMs: number): void {
+    this.databaseAheadMs += aheadMs;
   }
 
   drain(name: string): void {

@@ -4,7 +4,7 @@
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
-import type { PlacementRow } from '../../../activities/tracker/placement/row';
+import { retimed, type PlacementRow } from '../../../activities/tracker/placement/row';
 import type { Draws } from '../../support/draws';
 import { EventQueue } from './event-queue';
 import { COST, SimulatedServer, type SimulatedNode, type SimulatedPool } from './simulated-server';
@@ -48,6 +48,8 @@ export class SimulatedNodes {
   protected lastDeathAt = -Infinity;
   /** PostgreSQL cannot be reached until then. */
   protected storeAwayUntil = 0;
+  /** The clock of the database that is there now is ahead by this of the one that there was in the beginning. */
+  protected databaseAheadMs = 0;
   /** The last time that a pool moved, or was offered to a node. */
   movedAt = 0;
 
@@ -145,7 +147,7 @@ export class SimulatedNodes {
   /** A poll a queue and place, as long as it may take what comes. */
   protected poll(node: SimulatedNode, only?: string): void {
     if (!node.alive || !node.hasView) return;
-    const isOpen = node.placer.opensSharedQueues(this.databaseTime(node));
+    const isOpen = node.placer.opensSharedQueues(this.timeOf(node));
     const shared = !isOpen ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
     for (const name of [...shared, node.name]) {
       if (only !== undefined && name !== only) continue;
@@ -176,7 +178,7 @@ export class SimulatedNodes {
     const { hops, from, retried } = pool;
     const waitedMs = pool.handedOnAt === undefined ? 0 : this.now - pool.handedOnAt;
     const arrival = { hops, waitedMs, from, retried };
-    const decision = node.placer.offered(pool.pool, arrival, this.databaseTime(node), this.options.draw.next());
+    const decision = node.placer.offered(pool.pool, arrival, this.timeOf(node), this.options.draw.next());
     this.events.in(this.options.draw.between(1, 5), () => this.on(node, () => this.poll(node, queue)));
     if (decision.answer !== 'nobody') this.movedAt = this.now;
     if (decision.answer === 'take') {
@@ -210,7 +212,7 @@ export class SimulatedNodes {
     node.loadsUntil = Math.max(this.now, node.loadsUntil);
     const begun = () => {
       if (pool.on !== node) return;
-      pool.fence = { token: pool.fence.token + 1, holder: node.name, takenAt: this.now };
+      pool.fence = { token: pool.fence.token + 1, holder: node.name, takenAt: this.now + this.databaseAheadMs };
       if (!pool.declined) this.counts.longestMove = Math.max(this.counts.longestMove, this.waited(pool));
     };
     this.events.in(node.loadsUntil - this.now, () => this.on(node, begun));
@@ -240,17 +242,20 @@ export class SimulatedNodes {
   /** One transaction: its row is written, and the others' are read. */
   protected attendOnce(node: SimulatedNode): void {
     const { draw, viewDelayMs = 0 } = this.options;
-    const askedAt = this.localTime(node);
+    const askedAt = this.timeOf(node);
     this.events.in(draw.between(1, 15), () => {
       if (!node.alive || this.isFrozen(node) || this.isStoreAway) return;
-      const at = this.now;
+      const at = this.now + this.databaseAheadMs;
       // The settings are in the row itself: who is drained is so for all from then on.
-      this.rows.set(node.name, { ...node.placer.row(this.databaseTime(node)), at });
+      const row = retimed(node.placer.row(this.timeOf(node)), (ms) => ms + node.aheadMs);
+      this.rows.set(node.name, { ...row, at });
       const read = [...this.rows.values()];
       this.events.in(draw.between(1, 15) + draw.between(0, viewDelayMs), () => {
         if (!node.alive || this.isFrozen(node)) return;
-        node.aheadMs = at - (askedAt + this.localTime(node)) / 2;
-        const isUrgent = node.placer.observe(read, this.databaseTime(node));
+        // Wrong by half of the way's time at most: the real clock (`shift/clock.ts`) is better than that.
+        node.aheadMs = at - (askedAt + this.timeOf(node)) / 2;
+        const seen = read.map((row) => retimed(row, (ms) => ms - node.aheadMs));
+        const isUrgent = node.placer.observe(seen, this.timeOf(node));
         node.hasView = true;
         this.poll(node);
         if (isUrgent) this.attendOnce(node);
@@ -263,12 +268,12 @@ export class SimulatedNodes {
     this.events.in(FLUSH_MS, () => this.on(node, () => this.flush(node)));
     if (this.isStoreAway) return;
     const { placer, tokens } = node;
-    const nowMs = this.databaseTime(node);
+    const nowMs = this.timeOf(node);
     // A flush finds out which of its pools somebody else has taken meanwhile.
     for (const id of placer.pools.keys()) if (this.pools.get(id)!.on !== node) placer.ended(id);
     for (const id of placer.awaited()) {
       const { fence } = this.pools.get(id)!;
-      if (fence.token !== tokens.get(id)) placer.taken(id, fence.holder, fence.takenAt, nowMs);
+      if (fence.token !== tokens.get(id)) placer.taken(id, fence.holder, fence.takenAt - node.aheadMs, nowMs);
     }
     for (const { pool, to } of placer.moves(nowMs)) {
       this.counts.moves++;
@@ -287,7 +292,7 @@ export class SimulatedNodes {
       this.events.in(10, () => this.on(node, () => this.giveAway(pool, node, to)));
       return;
     }
-    node.placer.released(pool.pool.id, this.databaseTime(node));
+    node.placer.released(pool.pool.id, this.timeOf(node));
     pool.on = undefined;
     pool.runs = false;
     pool.from = node.name;
@@ -295,11 +300,8 @@ export class SimulatedNodes {
     this.handOn(pool, node, to);
   }
 
-  protected localTime(node: SimulatedNode): number {
-    return this.now + node.skewMs;
-  }
-
-  protected databaseTime(node: SimulatedNode): number {
-    return this.localTime(node) + node.aheadMs;
+  /** The database's time as it was first read, and on from there without jumps. */
+  protected timeOf(node: SimulatedNode): number {
+    return this.now + node.offMs;
   }
 }

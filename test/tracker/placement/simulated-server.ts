@@ -50,8 +50,8 @@ export interface SimulatedNode {
    * Until then nothing happens in it: its connections stay open, it beats no more, and its polls swallow what comes.
    */
   frozenUntil: number;
-  /** Its own clock is wrong by this, and PostgreSQL's is ahead of it by that. */
-  readonly skewMs: number;
+  /** Its clock differs by this from the database's as it was first read, and the one that is there now by that. */
+  readonly offMs: number;
   aheadMs: number;
   loadsUntil: number;
   tokens: Map<string, number>;

@@ -24,10 +24,11 @@ export function opensSharedQueues(
   nowMs: number,
 ): boolean {
   if (upMs >= COLD_START.forMs) return true;
-  const others = rows.filter(({ name, at, up }) => name !== self.name && up && nowMs - at < COLD_START.expectedMs);
+  const recent = rows.filter(({ at }) => nowMs - at < COLD_START.expectedMs);
+  const others = recent.filter(({ name, up }) => name !== self.name && up);
   // Somebody lives: then it is not the first, and what it should not have is redirected.
   if (others.length === 0 || others.some(({ at }) => nowMs - at < PLACEMENT.staleMs)) return true;
-  const own = rows.find(({ name }) => name === self.name);
+  const own = recent.find(({ name }) => name === self.name);
   const load = [...others, ...(own ? [own] : [])].reduce((sum, row) => sum + row.load, 0);
   const weights = others.reduce((sum, { weight }) => sum + weight, self.weight);
   return self.load < (load * self.weight) / weights;

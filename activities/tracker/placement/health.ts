@@ -58,7 +58,7 @@ export function nextHealth(health: Health, lagMs: number, othersCanTake: boolean
   const since = (time: number | undefined): number => (time === undefined ? Infinity : nowMs - time);
 
   if (behindSince !== undefined && nowMs - behindSince >= HEALTH.behindForMs) {
-    if (since(health.cutAt) < HEALTH.cutEveryMs || !othersCanTake || health.factor <= HEALTH.least) return seen;
+    if (since(health.cutAt) < HEALTH.cutEveryMs || !othersCanTake) return seen;
     const relapse = since(health.raisedAt) < HEALTH.relapseMs;
     return {
       ...seen,
@@ -69,7 +69,7 @@ export function nextHealth(health: Health, lagMs: number, othersCanTake: boolean
       holdMs: relapse ? Math.min(HEALTH.holdMaxMs, health.holdMs * HEALTH.holdFactor) : health.holdMs,
     };
   }
-  const calmFor = Math.min(since(calmSince), since(health.cutAt), since(health.raisedAt));
+  const calmFor = Math.min(since(calmSince), since(health.raisedAt));
   if (health.factor < 1 && calmSince !== undefined && calmFor >= health.holdMs) {
     return { ...seen, factor: Math.min(1, health.factor * HEALTH.raise), raisedAt: nowMs };
   }

@@ -50,7 +50,6 @@ interface Division {
   weights: number[];
   /** Load units at most. */
   limits: number[];
-  load: number;
 }
 
 /**
@@ -89,7 +88,6 @@ function divide(cluster: Cluster, { extra, withoutLeaving }: ShareOptions): Divi
     groups: groupKinds(cluster, byKind),
     weights: cluster.map((node) => node.weight),
     limits: cluster.map((node) => limitOf(node.loadLimit, node.places, poolSize)),
-    load,
   };
 }
 

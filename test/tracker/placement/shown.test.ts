@@ -221,11 +221,35 @@ describe('a cold start', () => {
     expect(opensSharedQueues(me(300), before, 500, NOW)).toBe(false);
   });
 
+  test('it leaves nothing to a drained one, nor to the process before itself', () => {
+    const drained = { ...row('a', NOW - 20_000, 300), up: false };
+    expect(opensSharedQueues(me(300), [drained], 500, NOW)).toBe(true);
+    expect(opensSharedQueues(me(300), [before[2]!], 500, NOW)).toBe(true);
+  });
+
+  test('what the process before itself had counts where that was a minute ago, and not where it was yesterday', () => {
+    const other = row('a', NOW - 20_000, 300);
+    const open = (load: number, mine: PlacementRow) => opensSharedQueues(me(load), [other, mine], 500, NOW);
+    expect([299, 300].map((load) => open(load, before[2]!))).toEqual([true, false]);
+    expect([149, 150].map((load) => open(load, row('me', NOW - 86_400_000, 9_000)))).toEqual([true, false]);
+  });
+
+  test('the shares that it leaves are by weight', () => {
+    const heavy = [{ ...row('a', NOW - 20_000, 900), weight: 2 }];
+    expect([299, 300].map((load) => opensSharedQueues(me(load), heavy, 500, NOW))).toEqual([true, false]);
+    const light = { ...me(0), weight: 0.5 };
+    expect([179, 180].map((load) => opensSharedQueues({ ...light, load }, heavy, 500, NOW))).toEqual([true, false]);
+  });
+
   test('for three seconds, and not where another one lives, or nobody was there', () => {
     expect(opensSharedQueues(me(300), before, 3_000, NOW)).toBe(true);
     expect(opensSharedQueues(me(300), [row('a', NOW - 500, 300), ...before.slice(1)], 500, NOW)).toBe(true);
     expect(opensSharedQueues(me(300), [], 500, NOW)).toBe(true);
     expect(opensSharedQueues(me(300), [row('a', NOW - 61_000, 300)], 500, NOW)).toBe(true);
+    // To the millisecond: of its own start, of a sign of life, and of a minute ago.
+    expect(opensSharedQueues(me(300), before, 2_999, NOW)).toBe(false);
+    const seen = (ms: number) => opensSharedQueues(me(300), [row('a', NOW - ms, 300)], 500, NOW);
+    expect([seen(2_999), seen(3_000), seen(59_999), seen(60_000)]).toEqual([true, false, false, true]);
   });
 });
 

@@ -222,7 +222,7 @@ export class Placer {
     if (hops === 0 && from === undefined) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
     if (from === undefined) return;
     this.asker.arrived(pool.id, pool.size, from, nowMs);
-    if (from !== this.name) this.newcomers.came(pool.id, from, nowMs);
+    this.newcomers.came(pool.id, from, nowMs);
   }
 
   private self(): NodeLoad {

@@ -77,7 +77,7 @@ class World {
   private tidy(): void {
     const { draw, now, noted } = this;
     for (const name of NODES)
-      if (draw.chance(0.5)) this.rows.set(name, { name, at: now - draw.whole(0, 300) } as PlacementRow);
+      if (draw.chance(0.5)) this.rows.set(name, { name, at: now - draw.one([0, 20, 150, 300]) } as PlacementRow);
     this.handOvers.tidy(this.rows, now);
     for (const [id, { to, takenAt, releasedAt }] of noted) {
       const row = this.rows.get(to);
@@ -108,6 +108,30 @@ class World {
     expect(handOvers.isJammed(now)).toBe(wasSlow || isSlow);
   }
 }
+
+test('a hand-over of more than half a second is held against the server for three seconds', () => {
+  const jammed = (tookMs: number, afterMs: number): boolean => {
+    const handOvers = new HandOvers();
+    handOvers.begin({ id: 'eve/1', kind: 'eve', size: 100, members: 1 }, 'a', 1_000);
+    handOvers.released('eve/1', 1_000);
+    handOvers.taken('eve/1', 'a', 1_000 + tookMs, 2_000);
+    return handOvers.isJammed(2_000 + afterMs);
+  };
+  expect([jammed(jamMs, 0), jammed(jamMs + 1, 0)]).toEqual([false, true]);
+  expect([jammed(jamMs + 1, jamMemoryMs - 1), jammed(jamMs + 1, jamMemoryMs)]).toEqual([true, false]);
+});
+
+test('what was taken is the target’s until its row is newer, and gone with the target', () => {
+  const left = (rowAt: number | undefined): number => {
+    const handOvers = new HandOvers();
+    handOvers.begin({ id: 'eve/1', kind: 'eve', size: 100, members: 1 }, 'a', 1_000);
+    handOvers.taken('eve/1', 'a', 1_500, 1_600);
+    const rows = rowAt === undefined ? [] : [['a', { name: 'a', at: rowAt } as PlacementRow] as const];
+    handOvers.tidy(new Map(rows), 2_000);
+    return handOvers.listed(2_000).length;
+  };
+  expect([left(1_499), left(1_500), left(1_501), left(undefined)]).toEqual([1, 1, 0, 0]);
+});
 
 simulate('what is on its way, for how long, and whether that is long', (seed) => new World(seed).live(), {
   histories: 100,

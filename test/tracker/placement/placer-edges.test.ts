@@ -52,6 +52,16 @@ describe('what it takes', () => {
     expect(dealt({ from: 'other' })).toBe(0);
   });
 
+  test('what was dealt to all is remembered until the rows show it', () => {
+    const me = node('me');
+    me.observe(rowsOf(NOW, node('peer')), NOW);
+    expect(answer(me, {})).toBe('take');
+    me.observe(rowsOf(NOW, node('peer')), NOW + 900);
+    expect(seen(me, 'peer', NOW + 900).load).toBe(100);
+    me.observe(rowsOf(NOW + 950, node('peer')), NOW + 1_000);
+    expect(seen(me, 'peer', NOW + 1_000).load).toBe(0);
+  });
+
   test('what it has asked for it takes, though it is larger than its share', () => {
     const givers = [node('a', [pool(1, 300), pool(2, 300)]), node('b', [pool(3, 300), pool(4, 300)])];
     const me = node('me', [], { weight: 0.5 });
@@ -85,6 +95,38 @@ describe('what it gives', () => {
       ],
     ]);
     expect(me.moves(NOW)).toEqual([]);
+  });
+
+  test('for an ask as much as was asked for, however much it has, also when that has arrived', () => {
+    const me = node('me', pools(20));
+    const asker = (nowMs: number) =>
+      rowsOf(nowMs, node('asker')).map((row) => ({ ...row, ask: { id: 1, from: { me: 300 }, deep: false } }));
+    me.observe(asker(NOW), NOW);
+    const moves = me.moves(NOW);
+    expect(moves).toHaveLength(3);
+    for (const move of moves) {
+      me.released(move.pool.id, NOW + 10);
+      me.taken(move.pool.id, 'asker', NOW + 60, NOW + 100);
+    }
+    me.observe(asker(NOW + 50), NOW + 150);
+    expect(me.moves(NOW + 150)).toEqual([]);
+  });
+
+  test('all that it has, where it may keep nothing of it any more', () => {
+    const me = node('me', [pool(1), pool(2)], { keeps: new Set(['game']) });
+    me.observe(rowsOf(NOW, node('peer')), NOW);
+    expect(me.moves(NOW)).toHaveLength(2);
+  });
+
+  test('its part of the flight is that of all that must go: of each kind, and of each place that is missing', () => {
+    const kinds = [...pools(10), ...Array.from({ length: 30 }, (_, at) => pool(at, 100, 'game'))];
+    const me = node('me', kinds, { up: false });
+    me.observe(rowsOf(NOW, node('other', pools(40, 100), { up: false }), node('peer')), NOW);
+    expect(me.moves(NOW)).toHaveLength(poolsInFlight / 2);
+    const many = node('me', pools(13), { places: 1 });
+    many.observe(rowsOf(NOW, node('other', pools(20, 100), { places: 19 }), node('peer')), NOW);
+    // Twelve of thirteen.
+    expect(many.moves(NOW)).toHaveLength(12);
   });
 
   test('what it may not keep any more, and nothing else', () => {

@@ -170,7 +170,7 @@ export async function pageOfSeries(
 
 const nameOf = ({ name }: { name: string }): string => name;
 
-/** Those of the things that have rows in the range, some of them at a time. */
+/** Reads some of the things at a time. One that has no rows in the range is left out. */
 async function readOf(
   connections: Connections,
   kind: SeriesKind,

@@ -72,8 +72,8 @@ export interface Dashboard {
 type Env = { Bindings: From };
 
 /**
- * @throws TypeError where nothing says who may (`authenticate`, `tokens` or `open: true`), or a line of `tokens`, a host,
- *   the prefix or `temporalUi` is not one; EnvironmentError where the servers are not known
+ * @throws TypeError where nothing says who may (`authenticate`, `tokens` or `open: true`), or a line of `tokens`, a
+ *   host, the prefix or `temporalUi` is not one; EnvironmentError where the servers are not known
  */
 export function createDashboard(options: DashboardOptions): Dashboard {
   const way = wayOf(options);
@@ -147,7 +147,7 @@ function prefixOf(prefix = ''): string {
   return path;
 }
 
-/** What everybody who looks at the page sees. The message leaves it out: it may have a password in it. */
+/** Everybody who looks at the page sees it. The message leaves it out: it may have a password in it. */
 function uiOf(address: string | undefined): string | null {
   if (address === undefined) return null;
   const { protocol, username, password, search, hash } = URL.canParse(address)

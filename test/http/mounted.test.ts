@@ -1,6 +1,6 @@
 /**
- * The dashboard in a program that has a server of `node:http`, as frameworks on top of it hand it on: with its prefix or
- * without, and behind what has read the body already. No server of ours is asked.
+ * The dashboard in a program that has a server of `node:http`, as frameworks on top of it hand it on: with its prefix
+ * or without, and behind what has read the body already. No server of ours is asked.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';

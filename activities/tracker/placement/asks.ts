@@ -21,7 +21,6 @@ interface Draft {
   /** The size of its mean pool: a whole pool is the least that can be asked for. 0: it has none. */
   readonly poolSize: number;
   load: number;
-  shifts: number;
 }
 
 /**
@@ -45,8 +44,8 @@ export function askFor(cluster: Cluster, refused: ReadonlySet<string> = new Set(
   const deep = hungry && spareOf(drafts, refused) < (1 - PLACEMENT.band) * lack;
   const givers = drafts
     .slice(1)
-    .filter(({ node, load, share, shifts }) => {
-      if (!node.up || node.stale || shifts === 0 || refused.has(node.name) || !hasFor(self, node)) return false;
+    .filter(({ node, load, share }) => {
+      if (!node.up || node.stale || refused.has(node.name) || !hasFor(self, node)) return false;
       return hungry || load > (1 + PLACEMENT.band) * share;
     })
     .sort((a, b) => b.load / b.weight - a.load / a.weight || tieOf(self, b.node) - tieOf(self, a.node));
@@ -107,7 +106,7 @@ function isFat(node: NodeLoad, share: number): boolean {
 function draftOf(node: NodeLoad, share: number): Draft {
   const load = settledLoad(node);
   const poolSize = node.shifts > 0 ? node.load / node.shifts : 0;
-  return { node, share, weight: node.weight, load, poolSize, shifts: poolSize > 0 ? load / poolSize : 0 };
+  return { node, share, weight: node.weight, load, poolSize };
 }
 
 /** Pools that others have asked for are as good as gone, but nobody is asked below its share by that. */
@@ -168,7 +167,7 @@ class Asking {
    */
   of(giver: Draft, most: number): boolean {
     const { poolSize } = giver;
-    if (this.wanted <= 0 || poolSize <= 0 || giver.shifts <= 0) return false;
+    if (this.wanted <= 0 || poolSize <= 0) return false;
     if (!lowersImbalance(giver, this.self, poolSize)) return false;
     // Less than half a pool is lacking: one more only from who stays as full as this node is then.
     if (this.wanted < poolSize / 2 && fillAfter(giver, -poolSize) < fillAfter(this.self, poolSize) * (1 - 1e-9))
@@ -177,7 +176,6 @@ class Asking {
       Math.floor(Math.min(Math.max(poolSize, this.wanted + poolSize / 2), most) / poolSize + 1e-9) * poolSize;
     if (load <= 0) return false;
     giver.load -= load;
-    giver.shifts -= load / poolSize;
     this.self.load += load;
     this.wanted -= load;
     this.from.set(giver.node.name, (this.from.get(giver.node.name) ?? 0) + load);

@@ -3,7 +3,7 @@
  * asked for; and what all nodes of a cluster ask for together.
  */
 import fc from 'fast-check';
-import { askFor } from '../../../activities/tracker/placement/asks';
+import { askFor, isTooMuch } from '../../../activities/tracker/placement/asks';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import type { NodeLoad } from '../../../activities/tracker/placement/types';
 import { histories } from '../../support/simulate';
@@ -118,6 +118,28 @@ describe('deep', () => {
     const [me, a, ...rest] = cluster;
     expect(askFor([me, { ...a!, stale: true }, ...rest])?.deep).toBe(true);
   });
+});
+
+test('the fullest is asked first, against its weight', () => {
+  const nodes: DrawnCluster = [
+    nodeWith('me', [], { weight: 0.1 }),
+    ...[of('a', 1_400, { weight: 2 }), of('b', 900), nodeWith('c', [], { weight: 2 })],
+  ];
+  expect(Object.keys(from(askFor(nodes))!)).toEqual(['b']);
+});
+
+test('less than half a pool is lacking: none is asked for of who would be less full then than this node', () => {
+  // The share is 350. After that the giver would have 315, and this node 415.
+  const me = nodeWith('me', [110, 100, 100]);
+  expect(asks(me, nodeWith('a', times(4, 105)), nodeWith('b', times(4, 80)))).toBeUndefined();
+});
+
+test('what a drained node will give is no part of the share that makes an ask too much; a pool of its own is', () => {
+  const drained = nodeWith('drained', times(10, 100), { up: false });
+  const beside = (coming: number) => isTooMuch([nodeWith('me', []), of('a', 1_000), drained], coming, 0);
+  expect([beside(525), beside(526)]).toEqual([false, true]);
+  const full = (coming: number) => isTooMuch([nodeWith('me', times(10, 100)), of('a', 1_000)], coming, 0);
+  expect([full(150), full(151)]).toEqual([false, true]);
 });
 
 test('what others want of a giver is taken off it, but not below its share', () => {

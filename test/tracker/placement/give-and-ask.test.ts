@@ -96,9 +96,10 @@ describe('which pool is given', () => {
     const pools = sizes.map((size, at) => ({ id: `${name}/${at}`, kind: 'eve', size, members: 1 }));
     return withPools({ ...base, weight: 1, name }, pools);
   };
-  const given = (sizes: number[], asker: number[], left: number): number[] => {
-    const nodes: DrawnCluster = [node('me', sizes), node('asker', asker)];
-    const { moves } = surplus(nodes, nodes[0].pools, [{ asker: 'asker', left, deep: false }], PLENTY);
+  const given = (sizes: number[], asker: number[], left: number, third?: number[], deep = false, up = true) => {
+    const others = third ? [{ ...node('third', third), up }] : [];
+    const nodes: DrawnCluster = [node('me', sizes), node('asker', asker), ...others];
+    const { moves } = surplus(nodes, nodes[0].pools, [{ asker: 'asker', left, deep }], PLENTY);
     return moves.map(({ pool }) => pool.size);
   };
 
@@ -109,11 +110,30 @@ describe('which pool is given', () => {
   test('where all are larger, the next larger one, up to twice as large', () => {
     expect(given([150, 400], [], 80)).toEqual([150]);
     expect(given([170, 400], [], 80)).toEqual([]);
+    expect(given([160, 400], [], 80)).toEqual([160]);
+  });
+
+  test('half of it may be missing to its share afterwards', () => {
+    const third = (count: number) => given([100, 100], [50], 100, new Array<number>(count).fill(10));
+    expect([third(20), third(21)]).toEqual([[100], []]);
+  });
+
+  test('dust as well, where one of both is outside of half the band', () => {
+    expect(given([1, 1, 1, 260, 237], [400], 3, [600], true)).toEqual([1, 1, 1]);
+    expect(given([1, 1, 1, 300, 297], [490], 3, [410])).toEqual([1, 1, 1]);
+  });
+
+  test('its share is that of now: what a drained node will give has not come yet', () => {
+    expect(given(new Array<number>(4).fill(100), [], 400, [1_000], false, false)).toEqual([100, 100]);
   });
 
   test('no dust, while both are inside half the band', () => {
     expect(given([1, 1, 1, 260, 260], [500], 3)).toEqual([]);
     expect(given([1, 1, 1, 260, 260], [400], 3)).toEqual([1, 1, 1]);
+    expect(given([1, 1, 1, 263, 264], [470], 3)).toEqual([1, 1, 1]);
+    // Dust is what is smaller than half of its mean pool.
+    const many = [10, ...new Array<number>(17).fill(30)];
+    expect([given(many, [480], 30), given(many, [480], 12)]).toEqual([[30], []]);
   });
 });
 

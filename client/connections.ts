@@ -7,29 +7,20 @@ import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
-import { Database, isOutage, type Queryable, type Statement } from '../activities/lib/database';
+import { Database, type Queryable, type Statement } from '../activities/lib/database';
 import type { Actor } from '../activities/lib/audit';
-import { showAddress, tlsProblem } from '../config/address';
 import { requireDatabase, shownEnvironment, type Environment, type ShownEnvironment } from '../config/environment';
 import type { AnyBuffer } from '../config/define/buffer';
 import type * as deployment from '../activities/lib/deployment';
-import { clientProblem, encodes, notedEncoding, type Encoded } from '../activities/lib/encoding';
 import { ourLog } from '../activities/lib/log';
 import { isDoneWithin } from '../activities/lib/sleep';
-import {
-  DatabaseNotMigratedError,
-  DatabaseUnavailableError,
-  EncodingMismatchError,
-  ForeignNamespaceError,
-  LongwatchError,
-  ReplicaUnavailableError,
-  TemporalUnavailableError,
-} from './errors';
+import { ForeignNamespaceError, ReplicaUnavailableError, TemporalUnavailableError } from './errors';
 import { MailConnections } from './mail-connections';
-import { isNetworkError, outageText } from './outages';
+import { databaseError } from './outages';
 import type { KnownDefinition } from './tracker/decode';
 import { connectTemporal, isUnreachable } from './temporal-client';
 import { UnderWay } from './under-way';
+import { WorkersEncoding } from './workers-encoding';
 import { TASK_QUEUE } from '../workflows/lib/contract';
 
 /** To PostgreSQL, where nothing else is said. */
@@ -48,9 +39,8 @@ const COMMAND_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 2_000 };
 /** A batch of mail that takes longer is written again. Milliseconds. */
 const MAIL_MS = 5_000;
 /** The kinds of task queue, by the server's numbers. */
-const [WORKFLOWS, ACTIVITIES] = [1, 2] as const;
-/** So long it is known whether the workers encode. Milliseconds. */
-const ENCODING_MS = 5_000;
+const WORKFLOWS = 1;
+const ACTIVITIES = 2;
 /** So often a replica may end the same statement for what it replays before that is an error. */
 const REPLAY_CONFLICTS = 3;
 
@@ -59,8 +49,7 @@ interface Opened {
   connecting?: Promise<Client>;
   database?: Database;
   replica?: Database;
-  /** The last answer, and the look that is under way or was the last one. */
-  encoding: { noted?: Encoded; at: number; look?: Promise<void> };
+  readonly encoding: WorkersEncoding;
   readonly requests: UnderWay;
 }
 
@@ -70,7 +59,7 @@ export class Connections {
   readonly #environment: Environment;
   readonly #log: Logger;
   readonly #converter?: DataConverter;
-  #opened: Opened = { encoding: { at: -Infinity }, requests: new UnderWay() };
+  #opened: Opened;
   /** The one that it shares them with, and that closes them. */
   #of?: Connections;
   readonly mail: MailConnections;
@@ -87,16 +76,18 @@ export class Connections {
     this.#converter = converter;
     this.#environment = environment;
     this.#log = ourLog(log);
-    this.mail = new MailConnections(
-      () => this.openForMail(),
-      (error) => this.databaseError(error),
-      this.#log,
-    );
+    const translate = (error: unknown): unknown => this.databaseError(error);
+    this.#opened = {
+      encoding: new WorkersEncoding(converter, () => this.store(), translate),
+      requests: new UnderWay(),
+    };
+    this.mail = new MailConnections(() => this.openForMail(), translate, this.#log);
   }
 
   get log(): Logger {
     return this.#log;
   }
+
   /** The same connections for the commands of somebody else. They are closed by the one that opened them. */
   as(actor: Actor): Connections {
     const known = [this.most, this.definitions, this.buffers] as const;
@@ -154,7 +145,7 @@ export class Connections {
         return await work(replica ? this.replicaStore() : this.store());
       } catch (error) {
         if ((error as { code?: unknown }).code === '40001' && left > 0) continue;
-        throw this.databaseError(error, replica);
+        throw replica ? this.replicaError(error) : this.databaseError(error);
       }
     }
   }
@@ -205,23 +196,12 @@ export class Connections {
     });
   }
 
-  private databaseError(error: unknown, replica = false): unknown {
-    if (error instanceof LongwatchError) return error;
-    const url = replica ? this.#environment.readDatabaseUrl : this.#environment.databaseUrl;
-    const address = url ? showAddress(url) : 'an unknown address';
-    const code = (error as { code?: unknown }).code;
-    // Undefined table, column, function or schema.
-    if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
-      return new DatabaseNotMigratedError(address, error);
-    }
-    // Wrong password or role, or no such database.
-    const refused = typeof code === 'string' && /^(28|3D)/.test(code);
-    const tls = tlsProblem(error);
-    if (isOutage(error) || refused || tls !== undefined || isNetworkError(error)) {
-      const Unavailable = replica ? ReplicaUnavailableError : DatabaseUnavailableError;
-      return new Unavailable(address, tls ?? outageText(error), error);
-    }
-    return error;
+  private databaseError(error: unknown): unknown {
+    return databaseError(error, this.#environment.databaseUrl);
+  }
+
+  private replicaError(error: unknown): unknown {
+    return databaseError(error, this.#environment.readDatabaseUrl, ReplicaUnavailableError);
   }
 
   // ── Temporal ──
@@ -244,29 +224,8 @@ export class Connections {
    * by who changes something in the database before it is sent.
    * @throws EncodingMismatchError, or what the database fails with.
    */
-  async mayWrite(): Promise<void> {
-    const known = this.#opened.encoding;
-    if (performance.now() - known.at > ENCODING_MS) {
-      known.look ??= this.lookAtEncoding().finally(() => (known.look = undefined));
-      await known.look;
-    }
-    const problem = clientProblem(encodes(this.#converter), known.noted ?? null);
-    if (problem !== undefined) throw new EncodingMismatchError(problem);
-  }
-
-  private async lookAtEncoding(): Promise<void> {
-    const known = this.#opened.encoding;
-    try {
-      known.noted = await notedEncoding(this.store());
-    } catch (error) {
-      // A role that may not look, as in `ownNamespace`.
-      const { code } = error as { code?: unknown };
-      const failed = this.databaseError(error);
-      // While the database is away, what was so holds; a client that has never heard it writes nothing on a guess.
-      if (code !== '42501' && (known.noted === undefined || !(failed instanceof DatabaseUnavailableError)))
-        throw failed;
-    }
-    known.at = performance.now();
+  mayWrite(): Promise<void> {
+    return this.#opened.encoding.check();
   }
 
   /**

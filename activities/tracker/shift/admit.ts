@@ -1,4 +1,6 @@
-/** Members join an operation of a pool, with what is stored of their last runs of it. Called by `pool-shift.ts`. */
+/**
+ * Members join an operation of a pool, with what is stored of their last runs of it. Called by `pool-operations.ts`.
+ */
 import type { FreshnessRow } from '../store/members';
 import { ranAt } from './known';
 import type { Members } from './members';

@@ -1,7 +1,7 @@
 /**
  * When one operation runs for each member of a pool: the pure planner of a shift. It knows due times, what is ready,
  * what runs and how far behind it is; it does no I/O, reads no clock and is told the time. `operation.ts` runs what it
- * hands out; `grid.ts` has the rules of time.
+ * hands out; `due-times.ts` says when each member is due.
  *
  * Nothing is carried from shift to shift: what was fetched when (from the store) and the grid say what is due, and
  * nothing depends on when a shift began. A member that is late runs once, from then on on its grid again, and the runs
@@ -12,9 +12,10 @@
  * running, or parked: it was due, and waits for something that is nobody's time (`budgeted.ts`). Or it sleeps
  * (`sleepers.ts`): then it counts as no member.
  */
+import { longer } from '../../lib/longer';
 import { DueHeap } from './due-heap';
-import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
-import { Held } from './held';
+import { DueTimes } from './due-times';
+import type { Schedule } from './grid';
 import type { Joining } from './joining';
 import { Line } from './line';
 import { Parking } from './parking';
@@ -34,11 +35,7 @@ const ASLEEP = 5;
 
 export class Agenda {
   private state = new Uint8Array(64);
-  private share = new Float64Array(64);
-  /** The time from which the next run counts: the last run, or (where `ran` is 0) when the member was added. */
-  private since = new Float64Array(64);
-  private ran = new Uint8Array(64);
-  private readonly held = new Held();
+  private readonly times: DueTimes;
   private readonly waiting = new DueHeap();
   private ready = new Line();
   /** Members that have joined overdue and that `joined` has not seen yet. */
@@ -48,7 +45,13 @@ export class Agenda {
   private readonly round = new Round();
   running = 0;
 
-  constructor(public schedule: Schedule) {}
+  constructor(schedule: Schedule) {
+    this.times = new DueTimes(schedule);
+  }
+
+  get schedule(): Schedule {
+    return this.times.schedule;
+  }
 
   get members(): number {
     return this.size;
@@ -88,14 +91,9 @@ export class Agenda {
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.reserve(slot);
     if (this.state[slot] !== ABSENT) return;
-    const { share, addedAt, ranAt, notBefore = 0, exactly } = joining;
-    this.share[slot] = share;
-    this.ran[slot] = ranAt === undefined ? 0 : 1;
-    // A run in time to come would be of another clock.
-    this.since[slot] = ranAt === undefined ? addedAt : Math.min(now, ranAt);
-    this.held.hold(slot, notBefore, exactly);
+    this.times.join(slot, joining, now);
     this.size++;
-    this.wait(slot, this.planned(slot, crowd));
+    this.wait(slot, this.times.planned(slot, crowd));
     if (this.dueOf(slot) < now) this.newcomers.push(slot);
   }
 
@@ -107,7 +105,7 @@ export class Agenda {
     if (state === WAITING) this.waiting.remove(slot);
     this.parking.forget(slot, state === PARKED);
     this.state[slot] = ABSENT;
-    this.held.hold(slot, 0);
+    this.times.hold(slot, 0);
     if (state !== ASLEEP) this.size--;
   }
 
@@ -173,10 +171,7 @@ export class Agenda {
     const due = this.waiting.due[slot]!;
     this.round.ended(now - this.beginsAt(slot), this.size);
     this.parking.forget(slot);
-    this.ran[slot] = 1;
-    this.since[slot] = now;
-    this.held.hold(slot, notBefore, exactly);
-    this.wait(slot, this.after(slot, exactly ? notBefore : this.next(slot, due, now)));
+    this.wait(slot, this.times.ended(slot, due, now, notBefore, exactly));
     return Math.max(0, Math.floor((now - due) / this.schedule.everyMs));
   }
 
@@ -216,13 +211,13 @@ export class Agenda {
       schedule.everyMs !== this.schedule.everyMs ||
       schedule.baseMs !== this.schedule.baseMs ||
       schedule.windowMs !== this.schedule.windowMs;
-    this.schedule = schedule;
+    this.times.schedule = schedule;
     if (!moved) return;
     const members = this.waiting.numbers();
-    const crowd = members.filter((slot) => this.ran[slot] === 0).length > schedule.concurrency;
+    const crowd = members.filter((slot) => !this.times.hasRun(slot)).length > schedule.concurrency;
     const overdue: { slot: number; planned: number }[] = [];
     for (const slot of members) {
-      const planned = this.planned(slot, crowd);
+      const planned = this.times.planned(slot, crowd);
       if (planned > now) this.wait(slot, planned);
       else overdue.push({ slot, planned });
     }
@@ -239,10 +234,10 @@ export class Agenda {
   restart(now: number, from: number): void {
     const members = this.waiting.numbers();
     for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) members.push(slot);
-    const never = members.filter((slot) => this.ran[slot] === 0);
+    const never = members.filter((slot) => !this.times.hasRun(slot));
     for (const slot of members) {
-      if (this.ran[slot] === 0) this.since[slot] = Math.max(this.since[slot]!, from);
-      this.wait(slot, this.planned(slot, never.length > this.schedule.concurrency));
+      this.times.beginAt(slot, from);
+      this.wait(slot, this.times.planned(slot, never.length > this.schedule.concurrency));
     }
     this.resume(now);
   }
@@ -254,9 +249,9 @@ export class Agenda {
   release(slots: readonly number[], now: number, few: number): void {
     const overdue: number[] = [];
     for (const slot of slots) {
-      if (this.state[slot] !== WAITING || this.held.untilOf(slot) === 0) continue;
-      this.held.hold(slot, 0);
-      this.wait(slot, Math.min(this.waiting.due[slot]!, this.planned(slot, false)));
+      if (this.state[slot] !== WAITING || !this.times.isHeld(slot)) continue;
+      this.times.hold(slot, 0);
+      this.wait(slot, Math.min(this.waiting.due[slot]!, this.times.planned(slot, false)));
       if (this.dueOf(slot) < now) overdue.push(slot);
     }
     if (overdue.length > few) this.spread(overdue, now);
@@ -271,7 +266,7 @@ export class Agenda {
     const { everyMs, windowMs } = this.schedule;
     const overMs = waiting.length > few ? Math.min(windowMs, everyMs, CATCH_UP_MS) : 0;
     waiting.forEach((slot, i) => {
-      this.held.hold(slot, 0);
+      this.times.hold(slot, 0);
       this.wait(slot, Math.min(this.waiting.due[slot]!, now + (i / waiting.length) * overMs));
     });
   }
@@ -281,8 +276,8 @@ export class Agenda {
     const state = this.state[slot];
     if (state !== WAITING && state !== READY) return;
     if (state === READY) this.ready.drop(slot);
-    this.held.hold(slot, until);
-    this.wait(slot, this.after(slot, this.waiting.due[slot]!));
+    this.times.hold(slot, until);
+    this.wait(slot, this.times.after(slot, this.waiting.due[slot]!));
   }
 
   /**
@@ -302,32 +297,10 @@ export class Agenda {
   private spread(overdue: number[], now: number): void {
     if (overdue.length === 0) return;
     const { due } = this.waiting;
-    overdue.sort((a, b) => due[a]! - due[b]! || this.share[a]! - this.share[b]!);
+    overdue.sort((a, b) => due[a]! - due[b]! || this.times.shareOf(a) - this.times.shareOf(b));
     const { everyMs, windowMs } = this.schedule;
     const overMs = Math.min(windowMs, everyMs, CATCH_UP_MS, now - due[overdue[0]!]!);
     overdue.forEach((slot, i) => this.wait(slot, now + (i / overdue.length) * overMs));
-  }
-
-  /** When a member that waits is due by what is known of it; the time may be over. */
-  private planned(slot: number, crowd: boolean): number {
-    if (this.held.isExact(slot)) return this.held.untilOf(slot);
-    const [share, since] = [this.share[slot]!, this.since[slot]!];
-    const due =
-      this.ran[slot] === 1 ? runAfter(this.schedule, share, since) : firstRun(this.schedule, share, since, crowd);
-    return this.after(slot, due);
-  }
-
-  /** This time, or a later one where the member is left alone until then. */
-  private after(slot: number, due: number): number {
-    return heldBack(this.schedule, this.share[slot]!, due, this.held.untilOf(slot));
-  }
-
-  /** The next time after a run that was due then and has ended now. */
-  private next(slot: number, due: number, now: number): number {
-    const share = this.share[slot]!;
-    // From the grid to the grid, also when it was late; from beside it as `runAfter` says.
-    const next = isOnGrid(this.schedule, share, due) ? 0 : runAfter(this.schedule, share, due);
-    return next > now ? next : gridAfter(this.schedule, share, now);
   }
 
   private wait(slot: number, due: number): void {
@@ -337,12 +310,6 @@ export class Agenda {
 
   private reserve(slot: number): void {
     if (slot < this.state.length) return;
-    const length = Math.max(slot + 1, this.state.length * 2);
-    this.state = grown(this.state, new Uint8Array(length));
-    this.ran = grown(this.ran, new Uint8Array(length));
-    this.share = grown(this.share, new Float64Array(length));
-    this.since = grown(this.since, new Float64Array(length));
+    this.state = longer(this.state, new Uint8Array(Math.max(slot + 1, this.state.length * 2)));
   }
 }
-
-const grown = <T extends Uint8Array | Float64Array>(from: T, to: T): T => (to.set(from), to);

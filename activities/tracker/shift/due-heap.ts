@@ -3,6 +3,8 @@
  * its waiting members here, `ring.ts` the loops of a node. Every number knows its place, so that one which changes or
  * leaves costs no walk.
  */
+import { longer } from '../../lib/longer';
+
 export class DueHeap {
   /** When each number is due. Stays what it was after the number has left. */
   due = new Float64Array(64);
@@ -104,11 +106,7 @@ export class DueHeap {
   private reserve(number: number): void {
     if (number < this.place.length) return;
     const length = Math.max(number + 1, this.place.length * 2);
-    const due = new Float64Array(length);
-    due.set(this.due);
-    this.due = due;
-    const place = new Int32Array(length);
-    place.set(this.place);
-    this.place = place;
+    this.due = longer(this.due, new Float64Array(length));
+    this.place = longer(this.place, new Int32Array(length));
   }
 }

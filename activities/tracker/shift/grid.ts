@@ -1,6 +1,7 @@
 /**
  * When a member is due, as pure functions of what is known of it: its share (by the hash of its id), its last run, its
- * expiry. They know no shift, so a due time is the same whichever shift asks, and whenever. `agenda.ts` asks.
+ * expiry. They know no shift, so a due time is the same whichever shift asks, and whenever. `due-times.ts`
+ * asks.
  *
  * Due times lie on a grid: phase + k × interval, the phase from the share. A first run, a run right after an expiry and
  * one that was held up lie beside the grid; the next one finds back to it.

@@ -1,6 +1,6 @@
 /**
  * Until when each member of an operation is left alone, whatever its grid says: an expiry, a hold, the longer interval
- * of one that fails again and again. Pure; kept by `agenda.ts`.
+ * of one that fails again and again. Pure; kept by `due-times.ts`.
  */
 export class Held {
   /** By slot; 0: it is not held. Empty until there is one: it counts, at a hundred thousand members. */

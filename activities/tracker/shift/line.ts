@@ -2,6 +2,7 @@
  * Two lines, first in, first out: of slots that are due (`agenda.ts`), where one may leave from the middle, and of
  * anything (`ring.ts`). Both are bounded by what stands in them, however long they are never empty.
  */
+import { longer } from '../../lib/longer';
 
 /**
  * A line of slots in a ring that grows. One that leaves makes a gap, which is passed over once; leaving costs no walk.
@@ -89,9 +90,7 @@ export class Line {
 
   private reserve(slot: number): void {
     if (slot < this.place.length) return;
-    const place = new Int32Array(Math.max(slot + 1, this.place.length * 2));
-    place.set(this.place);
-    this.place = place;
+    this.place = longer(this.place, new Int32Array(Math.max(slot + 1, this.place.length * 2)));
   }
 }
 

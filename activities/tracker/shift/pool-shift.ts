@@ -4,21 +4,19 @@
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
-import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { ShiftEnd } from '../../../workflows/tracker/contract';
 import { holds, type Slots } from '../../../workflows/tracker/slots';
 import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
-import { admit, type Admitted } from './admit';
 import { Awake } from './awake';
 import { GivenAway } from './given-away';
 import { dropLeavers, takeResults, type Harvest } from './harvest';
-import type { Lateness } from './lateness';
 import { Members } from './members';
-import type { OperationHost, OperationShift, PoolLife } from './host';
-import { OperationLoop } from './operation';
+import type { OperationShift, PoolLife } from './host';
+import type { OperationLoop } from './operation';
 import type { Room } from './pending';
+import { PoolOperations, type PoolOperationsSetup } from './pool-operations';
 import { Refusals } from './refusals';
 import { StoredTimes } from './stored-times';
 import type { Purse } from '../../upstream/budget/spender';
@@ -27,13 +25,9 @@ import type { StoredBuckets } from '../../upstream/store/purse';
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
 
-export interface PoolShiftSetup {
+export interface PoolShiftSetup extends PoolOperationsSetup {
   claim: PoolClaim;
   fence: PoolFence;
-  definition: TrackerDefinition;
-  host: OperationHost;
-  log: Logger;
-  latenessOf: (tracker: string, operation: string) => Lateness;
   /** The buckets of its members, where upstreams have limits. */
   purse?: Purse | undefined;
 }
@@ -44,7 +38,8 @@ export class PoolShift implements OperationShift {
   readonly log: Logger;
   readonly purse: Purse | undefined;
   readonly members = new Members();
-  readonly loops = new Map<string, OperationLoop>();
+  private readonly operations: PoolOperations;
+  readonly loops: ReadonlyMap<string, OperationLoop>;
   readonly awake: Awake = new Awake(this);
   /** The roster that is loaded: what came after it is loaded by the next flush. */
   rosterVersion: number;
@@ -64,8 +59,6 @@ export class PoolShift implements OperationShift {
   private over = false;
   private gateKnownUntil = Infinity;
   private still = false;
-  /** Operations that this worker's config does not have; each is told of once. */
-  private readonly unknown = new Set<string>();
   private readonly times: StoredTimes;
   private broken = false;
   readonly refusals = new Refusals();
@@ -82,13 +75,15 @@ export class PoolShift implements OperationShift {
     this.rosterVersion = setup.fence.rosterVersion;
     this.log = setup.log;
     this.times = new StoredTimes(setup.host.clock);
+    this.operations = new PoolOperations(setup, this, this.times);
+    this.loops = this.operations.loops;
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
         this.over = true;
         resolve(how);
       };
     });
-    this.makeLoops();
+    this.operations.begin(tracker, [], setup.host.clock.now());
   }
 
   get trackerName(): string {
@@ -186,10 +181,8 @@ export class PoolShift implements OperationShift {
    * Operations of the row that do not run here yet and would: what is known of their values is to be read before
    * `follow`.
    */
-  beginningWith({ state, options }: TrackerRow): string[] {
-    if (state === 'stopped' || this.members.size === 0) return [];
-    const { definition } = this.setup;
-    return Object.keys(options.operations).filter((name) => definition.operations[name] && !this.loops.has(name));
+  beginningWith(tracker: TrackerRow): string[] {
+    return this.operations.beginningWith(tracker);
   }
 
   /**
@@ -204,16 +197,7 @@ export class PoolShift implements OperationShift {
     }
     this.life?.follow(tracker.options.receive);
     const now = this.setup.host.clock.now();
-    for (const [name, options] of Object.entries(tracker.options.operations)) {
-      this.loops.get(name)?.reconfigure(options, this.times.beganAt(this.tracker, name), now);
-    }
-    // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does
-    // not know it.
-    for (const [name, loop] of this.loops) {
-      if (!Object.hasOwn(tracker.options.operations, name))
-        loop.reconfigure({ ...loop.options, enabled: false }, undefined, now);
-    }
-    this.makeLoops(freshness);
+    this.operations.follow(tracker, freshness, now);
     this.awake.lookAgain(now);
   }
 
@@ -255,7 +239,9 @@ export class PoolShift implements OperationShift {
   }
 
   /** Drops the results of members that have left since they were taken. */
-  dropLeavers = (harvest: Harvest): void => dropLeavers(harvest, this.members);
+  dropLeavers(harvest: Harvest): void {
+    dropLeavers(harvest, this.members);
+  }
 
   closed(): 'paused' | 'gate' | 'over' | undefined {
     if (this.over || this.still) return 'over';
@@ -284,43 +270,6 @@ export class PoolShift implements OperationShift {
     return slot !== undefined && this.members.addedAt(slot) !== row.addedAt;
   }
 
-  private makeLoops(freshness: FreshnessRow[] = []): void {
-    const { definition, host, log, claim } = this.setup;
-    const now = host.clock.now();
-    const known = this.times.byMember(freshness);
-    for (const [name, options] of Object.entries(this.tracker.options.operations)) {
-      const code = definition.operations[name];
-      if (!code) {
-        if (!this.unknown.has(name)) {
-          log.warn({ operation: name }, `this worker's config has no operation ${name}; it does not run here`);
-        }
-        this.unknown.add(name);
-        continue;
-      }
-      if (this.loops.has(name)) continue;
-      const lateness = this.setup.latenessOf(claim.tracker, name);
-      // A row of before there was such a note: a shift that runs learns of the operation right now.
-      const beganAt = this.times.beganAt(this.tracker, name) ?? (this.members.size > 0 ? now : undefined);
-      const loop = new OperationLoop({
-        shift: this,
-        name,
-        definition: code,
-        options,
-        host,
-        log: log.child({ operation: name }),
-        lateness,
-        beganAt,
-      });
-      this.loops.set(name, loop);
-      const joining: Admitted[] = [];
-      this.members.forEach((slot) => {
-        const addedAt = host.clock.fromStore(this.members.addedAt(slot));
-        joining.push({ slot, addedAt, freshness: known.get(this.members.key(slot)) ?? [] });
-      });
-      admit(loop, this.members, joining, now);
-    }
-  }
-
   /** Gives each newcomer its slot and its first time in every operation. */
   private addAll(
     rows: MemberRow[],
@@ -337,13 +286,13 @@ export class PoolShift implements OperationShift {
     // A member that was never fetched has had no keeper who may still be fetching it.
     for (const { slot, freshness } of joining)
       this.purse?.load(slot, buckets?.get(this.members.key(slot)) ?? [], isClean ?? freshness.length === 0);
-    for (const loop of this.loops.values()) admit(loop, this.members, joining, now);
+    this.operations.admit(joining, now);
   }
 
   private remove(id: string): void {
     const slot = this.members.leave(id);
     if (slot === undefined) return;
-    for (const loop of this.loops.values()) loop.leave(slot);
+    this.operations.leave(slot);
     this.purse?.leave(slot);
   }
 }

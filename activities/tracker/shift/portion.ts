@@ -28,11 +28,11 @@ export interface FlushHost {
   onError(error: Error, operation: Operation, id: string): void;
   /** Buffers that operations feed. */
   readonly feed?: ValueFeed;
-  /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
   /** Turns of members wait for the connection: a transaction of values is to be short. Absent: there are none. */
   readonly turnsWait?: boolean;
   /** The turns of members; absent: no tracker of its config receives. */
   readonly turns?: { keep(shift: PoolShift, slots: Slots): void } | undefined;
+  /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
   readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }
 

@@ -1,4 +1,7 @@
-/** Times of the store as a shift uses them: by its node's clock, and by member. Called by `pool-shift.ts`. */
+/**
+ * Times of the store as a shift uses them: by its node's clock, and by member. Called by `pool-shift.ts` and
+ * `pool-operations.ts`.
+ */
 import type { FreshnessRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
 import type { Clock } from './clock';

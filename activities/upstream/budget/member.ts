@@ -9,6 +9,7 @@
  * spent, half a minute later. A new shift sends its first request of a bucket alone. Called by the shift: `load`, `may`
  * right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
  */
+import { longer } from '../../lib/longer';
 import type { Told } from './ledger/messages';
 import { KEPT, ORIGIN, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
 
@@ -87,10 +88,6 @@ export class MemberBuckets {
   grow(capacity: number): void {
     if (capacity <= this.capacity) return;
     const before = this.capacity;
-    const longer = <A extends Uint8Array | Uint16Array | Uint32Array | Int32Array>(old: A, next: A): A => {
-      next.set(old);
-      return next;
-    };
     this.slots = longer(this.slots, new Uint16Array(capacity * KEPT));
     this.newest = longer(this.newest, new Uint32Array(capacity));
     this.late = longer(this.late, new Uint16Array(capacity));

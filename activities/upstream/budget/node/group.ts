@@ -2,6 +2,7 @@
  * The buckets of one limit and group, of all members of a shift: the limit as far as it is known, the typed arrays once
  * it is, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
  */
+import { longer } from '../../../lib/longer';
 import { FIGURES } from '../figures';
 import { boundedClosing } from '../ledger/closing';
 import { MemberBuckets, OLD_KEEPER, type MemberLimit } from '../member';
@@ -115,9 +116,7 @@ export class Group {
 
   grow(slots: number): void {
     this.slots = slots;
-    const filled = new Uint8Array(slots);
-    filled.set(this.filled);
-    this.filled = filled;
+    this.filled = longer(this.filled, new Uint8Array(slots));
     this.buckets?.grow(slots);
   }
 

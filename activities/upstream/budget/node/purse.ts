@@ -3,6 +3,7 @@
  * node as soon as one answer has told it. Made by `spender.ts` for each shift, which loads it with its members, stores
  * it in the flush and lets it go.
  */
+import { longer } from '../../../lib/longer';
 import { MemberBuckets } from '../member';
 import { SLOTS } from '../member-slots';
 import type { LimitName } from '../../store/limit-closings';
@@ -64,9 +65,7 @@ export class ShiftPurse implements Purse, GroupOwner {
 
   private grow(least: number): void {
     this.slots = Math.max(least, Math.ceil(this.slots * GROWTH));
-    const clean = new Uint8Array(this.slots);
-    clean.set(this.clean);
-    this.clean = clean;
+    this.clean = longer(this.clean, new Uint8Array(this.slots));
     for (const group of this.groups.values()) group.grow(this.slots);
   }
 

@@ -112,9 +112,7 @@ class Attempt {
       task,
       key: key?.text ?? task,
       lastError: this.lastError ?? undefined,
-      get log() {
-        return services.log.child({ workflow, task, activity, attempt: claim.used });
-      },
+      log: services.log.child({ workflow, task, activity, attempt: claim.used }),
     };
   }
 

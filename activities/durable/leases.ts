@@ -9,18 +9,6 @@ import type { Database } from '../lib/database';
 import type { Service } from '../lib/service';
 import { renewTasks, type TaskClaim } from './store/tasks';
 
-/** A lease that this node holds. */
-export interface Lease {
-  readonly claim: TaskClaim;
-  /** Fires when it is lost; its reason says why. */
-  readonly lost: AbortSignal;
-  /** Whether the database has confirmed it within its time to live, as far as this process knows. */
-  readonly fresh: boolean;
-  /** Renews now. False: it is lost. @throws StoreUnavailable */
-  renew(): Promise<boolean>;
-  release(): void;
-}
-
 /** The abort reason of {@link Lease.lost}. */
 class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
@@ -32,14 +20,53 @@ class LeaseLostError extends Error {
   }
 }
 
-interface LeaseEntry {
-  claim: TaskClaim;
-  renewMs: number;
-  abort: AbortController;
+/** A lease that this node holds. Made by `LeaseKeeper.keep`, which renews it until it is released or lost. */
+export class Lease {
+  private readonly abort = new AbortController();
   /** When the next renewal is due. */
-  dueAt: number;
+  dueAt = 0;
   /** Until then nobody else can have taken it. */
-  safeUntil: number;
+  safeUntil = 0;
+
+  constructor(
+    private readonly keeper: LeaseKeeper,
+    readonly claim: TaskClaim,
+    readonly renewMs: number,
+    confirmedAt: number,
+  ) {
+    this.confirm(confirmedAt);
+  }
+
+  /** Fires when it is lost; its reason says why. */
+  get lost(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  /** Whether the database has confirmed it within its time to live, as far as this process knows. */
+  get fresh(): boolean {
+    return this.keeper.now() < this.safeUntil;
+  }
+
+  /** Renews now. False: it is lost. @throws StoreUnavailable */
+  async renew(): Promise<boolean> {
+    await this.keeper.renew([this]);
+    return !this.lost.aborted;
+  }
+
+  release(): void {
+    this.keeper.release(this);
+  }
+
+  /** The database has it as ours, by a statement that was sent then. */
+  confirm(sentAt: number): void {
+    this.dueAt = sentAt + this.renewMs;
+    this.safeUntil = sentAt + this.claim.spec.ttlMs;
+  }
+
+  /** Stops its code. The keeper has let go of it. */
+  lose(reason: string): void {
+    this.abort.abort(new LeaseLostError(this.claim.spec.task, reason));
+  }
 }
 
 const MIN_RETRY_MS = 250;
@@ -49,7 +76,7 @@ const BATCH = 20_000;
 export const retryAfterMs = (renewMs: number): number => Math.max(renewMs / 4, MIN_RETRY_MS);
 
 export class LeaseKeeper implements Service {
-  private readonly leases = new Map<string, LeaseEntry>();
+  private readonly leases = new Map<string, Lease>();
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
   private renewing = false;
@@ -61,7 +88,7 @@ export class LeaseKeeper implements Service {
     private readonly database: Database,
     readonly owner: string,
     private readonly log: Logger,
-    private readonly now: () => number = () => performance.now(),
+    readonly now: () => number = () => performance.now(),
   ) {}
 
   get size(): number {
@@ -70,34 +97,44 @@ export class LeaseKeeper implements Service {
 
   /** @param takenAt `now()` before the statement that took it was sent. */
   keep(claim: TaskClaim, renewMs: number, takenAt: number): Lease {
-    const entry: LeaseEntry = {
-      claim,
-      renewMs,
-      abort: new AbortController(),
-      dueAt: takenAt + renewMs,
-      safeUntil: takenAt + claim.spec.ttlMs,
-    };
+    const lease = new Lease(this, claim, renewMs, takenAt);
     // This very node may have it again, before it has noticed that it had lost it.
     const before = this.leases.get(claim.spec.task);
     if (before) this.lose(before, 'attempt_mismatch');
-    this.leases.set(claim.spec.task, entry);
-    this.schedule(entry.dueAt);
-    this.watchEnd(entry.safeUntil);
-    const now = this.now;
-    return {
-      claim,
-      lost: entry.abort.signal,
-      get fresh() {
-        return now() < entry.safeUntil;
-      },
-      renew: async () => {
-        await this.renew([entry]);
-        return !entry.abort.signal.aborted;
-      },
-      release: () => {
-        if (this.leases.get(claim.spec.task) === entry) this.leases.delete(claim.spec.task);
-      },
-    };
+    this.leases.set(claim.spec.task, lease);
+    this.schedule(lease.dueAt);
+    this.watchEnd(lease.safeUntil);
+    return lease;
+  }
+
+  /** Its code has ended. */
+  release(lease: Lease): void {
+    const { task } = lease.claim.spec;
+    if (this.leases.get(task) === lease) this.leases.delete(task);
+  }
+
+  /** Renews them now, in one statement; those that it misses are lost. @throws StoreUnavailable */
+  async renew(batch: readonly Lease[]): Promise<void> {
+    if (batch.length === 0) return;
+    const sentAt = this.now();
+    try {
+      const claims = batch.map((lease) => lease.claim);
+      const lost = await renewTasks(this.database, this.owner, claims);
+      for (const lease of batch) {
+        lease.confirm(sentAt);
+        const reason = lost.get(lease.claim.spec.task);
+        // A lease that was released meanwhile has nobody to tell.
+        if (reason !== undefined) this.lose(lease, reason);
+      }
+    } catch (error) {
+      const now = this.now();
+      for (const lease of batch) {
+        lease.dueAt = now + retryAfterMs(lease.renewMs);
+        if (now >= lease.safeUntil) this.lose(lease, 'could_not_be_renewed');
+      }
+      this.log.warn({ err: error, leases: batch.length }, 'leases could not be renewed; trying again');
+      throw error;
+    }
   }
 
   /** Why a claim does not hold any more, or undefined when it does (and is renewed by this). */
@@ -140,9 +177,9 @@ export class LeaseKeeper implements Service {
     this.endTimerAt = Infinity;
     const now = this.now();
     let next = Infinity;
-    for (const entry of this.leases.values()) {
-      if (entry.safeUntil <= now) this.lose(entry, 'could_not_be_renewed');
-      else next = Math.min(next, entry.safeUntil);
+    for (const lease of this.leases.values()) {
+      if (lease.safeUntil <= now) this.lose(lease, 'could_not_be_renewed');
+      else next = Math.min(next, lease.safeUntil);
     }
     if (next < Infinity) this.watchEnd(next);
   }
@@ -154,45 +191,21 @@ export class LeaseKeeper implements Service {
     if (this.renewing) return;
     this.renewing = true;
     const now = this.now();
-    const due = [...this.leases.values()].filter((entry) => entry.dueAt - entry.renewMs / 4 <= now);
+    const due = [...this.leases.values()].filter((lease) => lease.dueAt - lease.renewMs / 4 <= now);
     for (let from = 0; from < due.length; from += BATCH) {
       await this.renew(due.slice(from, from + BATCH)).catch(() => undefined);
     }
     this.renewing = false;
     let next = Infinity;
-    for (const entry of this.leases.values()) next = Math.min(next, entry.dueAt);
+    for (const lease of this.leases.values()) next = Math.min(next, lease.dueAt);
     if (next < Infinity) this.schedule(next);
   }
 
-  private async renew(batch: LeaseEntry[]): Promise<void> {
-    if (batch.length === 0) return;
-    const sentAt = this.now();
-    try {
-      const claims = batch.map((entry) => entry.claim);
-      const lost = await renewTasks(this.database, this.owner, claims);
-      for (const entry of batch) {
-        entry.dueAt = sentAt + entry.renewMs;
-        entry.safeUntil = sentAt + entry.claim.spec.ttlMs;
-        const reason = lost.get(entry.claim.spec.task);
-        // A lease that was released meanwhile has nobody to tell.
-        if (reason !== undefined) this.lose(entry, reason);
-      }
-    } catch (error) {
-      const now = this.now();
-      for (const entry of batch) {
-        entry.dueAt = now + retryAfterMs(entry.renewMs);
-        if (now >= entry.safeUntil) this.lose(entry, 'could_not_be_renewed');
-      }
-      this.log.warn({ err: error, leases: batch.length }, 'leases could not be renewed; trying again');
-      throw error;
-    }
-  }
-
-  private lose(entry: LeaseEntry, reason: string): void {
-    const { task } = entry.claim.spec;
-    if (this.leases.get(task) !== entry) return;
+  private lose(lease: Lease, reason: string): void {
+    const { task } = lease.claim.spec;
+    if (this.leases.get(task) !== lease) return;
     this.leases.delete(task);
-    this.log.warn({ task, owner: this.owner, attempt: entry.claim.used, reason }, 'a lease was lost');
-    entry.abort.abort(new LeaseLostError(task, reason));
+    this.log.warn({ task, owner: this.owner, attempt: lease.claim.used, reason }, 'a lease was lost');
+    lease.lose(reason);
   }
 }

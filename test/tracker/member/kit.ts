@@ -1,5 +1,5 @@
 /** Helpers for the tests of members: mail, and a pool whose store is always there. */
-import { Room, type Handed } from '../../../activities/tracker/member/commit';
+import { Room, type Handed, type MemberPart } from '../../../activities/tracker/member/commit';
 import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
 import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';
 import { PoolMembers } from '../../../activities/tracker/member/pool-members';
@@ -62,4 +62,23 @@ export class TestPool {
     this.load();
     return handed;
   }
+}
+
+export interface Counter {
+  count: number;
+}
+
+/** A handler that counts. */
+export function count({ context }: Turn): void {
+  const state = (context.state ?? { count: 0 }) as Counter;
+  context.state = { count: state.count + 1 };
+}
+
+/** The part that one member would have of the next commit. */
+export function only(test: TestPool): MemberPart {
+  const handed = test.hand();
+  test.pool.notCommitted(handed);
+  const { members } = handed.part;
+  expect(members).toHaveLength(1);
+  return members[0]!;
 }

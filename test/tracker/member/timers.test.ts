@@ -1,7 +1,11 @@
-/** Timers of a member: listed, cancelled, of no time and of the longest, and one that is cancelled as it goes off. */
+/**
+ * Timers of a member: they go off once, by their time; listed, cancelled, replaced, of no time and of the longest, and
+ * found again after a commit that was given up.
+ */
 import { MEMBER } from '../../../activities/tracker/member/constants';
+import { NOT_STORED } from '../../../activities/tracker/member/member';
 import type { Turn } from '../../../activities/tracker/member/turn';
-import { mail, T0, TestPool } from './kit';
+import { mail, only, T0, TestPool } from './kit';
 
 const DAY = 86_400_000;
 const names = ({ context }: Turn): string[] => context.timers().map(({ name }) => name);
@@ -125,4 +129,64 @@ test('a handler that cancels a timer and sets it again has one', () => {
   test.commit();
   test.now += 1_000;
   expect(test.pool.next(test.now)).toBeUndefined();
+});
+
+test('a timer goes off once, by its time, and fails as messages do', () => {
+  const test = new TestPool();
+  test.read(mail());
+  test.handle(({ context }) => void context.after(100, 'tick', { name: 'tick' }));
+  test.commit();
+  test.now += 99;
+  expect(test.pool.next(test.now)).toBeUndefined();
+  test.now += 1;
+  test.pool.failed(test.begin('tick'), new Error('no'), test.now);
+  const [again] = only(test).timersSet;
+  expect(again).toMatchObject({ name: 'tick', set: 1, attempts: 1 });
+  test.commit();
+  test.now = again!.at;
+  test.handle();
+  expect(only(test).timersGone).toEqual(['tick']);
+  test.commit();
+  test.now += 1_000_000;
+  expect(test.pool.next(test.now)).toBeUndefined();
+});
+
+test('a timer that its own handler sets again stays', () => {
+  const test = new TestPool();
+  test.read(mail());
+  const set = ({ context }: Turn) => void context.after(100, 'tick', { name: 'tick' });
+  test.handle(set);
+  test.commit();
+  test.now += 100;
+  test.handle(set);
+  expect(only(test)).toMatchObject({ timersGone: [], timersSet: [{ name: 'tick', set: 2 }] });
+});
+
+test('a timer that was replaced by a turn which could not be stored rings after all', () => {
+  const test = new TestPool({ ...MEMBER, commitTurns: 1 });
+  test.read(mail(), mail({ from: 'r' }));
+  const set = (ms: number) => (turn: Turn) => void turn.context.after(ms, `in ${ms}`, { name: 'one' });
+  test.handle(set(0));
+  test.handle(set(1_000));
+  test.commit();
+  // It is not the one that the member has now.
+  expect(test.pool.next(T0)).toBeUndefined();
+  test.pool.cannotStore('a', new Error('54000'), T0);
+  test.begin('in 0');
+});
+
+test('a timer that a given-up commit has set after all is found, and rings', () => {
+  const test = new TestPool();
+  test.read(mail());
+  test.handle();
+  test.commit();
+  const timer = { name: 'tick', set: 1, at: T0, json: '"tick"', attempts: 0 };
+  test.stored.set('a', {
+    ...NOT_STORED,
+    version: 2,
+    image: { ...NOT_STORED.image, timers: new Map([['tick', timer]]) },
+  });
+  test.pool.timersDue([{ member: 'a', timer }]);
+  test.load();
+  test.begin('tick');
 });

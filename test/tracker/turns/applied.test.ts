@@ -2,9 +2,8 @@
  * Values that operations bring go to `apply`, each changed one once, in a turn of its member; also where a node died in
  * between.
  */
-import { Flush } from '../../../activities/tracker/shift/flush';
 import type { MemberContext } from '../../../config/define/member';
-import { becomes, database, handled, nodeOf, send, stack, stateOf, trackerOf, type TurnsNode } from './kit';
+import { becomes, flush, handled, nodeOf, send, stack, stateOf, trackerOf, type TurnsNode } from './kit';
 
 interface State {
   level: number;
@@ -28,17 +27,6 @@ const levels = trackerOf(
     },
   },
 );
-
-/** Writes the values that there are, as the node's writer does. */
-const flush = ({ kit }: TurnsNode) =>
-  new Flush(database, {
-    shifts: new Set([kit.shift]),
-    trackers: new Map(),
-    clock: kit.host.clock,
-    log: kit.shift.log,
-    fenced: () => undefined,
-    onError: () => undefined,
-  }).run([kit.shift]);
 
 /** The operation has brought this for the member. */
 function bring({ kit }: TurnsNode, id: string, value: number, fetchedAt: number, codec?: string): void {

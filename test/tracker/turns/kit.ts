@@ -8,6 +8,8 @@ import { pino } from 'pino';
 import { Database, VALUES_LIMITS } from '../../../activities/lib/database';
 import { setPointHook } from '../../../activities/lib/points';
 import { Clock } from '../../../activities/tracker/shift/clock';
+import { Flush } from '../../../activities/tracker/shift/flush';
+import type { FlushHost } from '../../../activities/tracker/shift/portion';
 import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
 import type { EndedTurn } from '../../../activities/tracker/member/ended';
 import { Lane } from '../../../activities/tracker/turns/lane';
@@ -115,6 +117,18 @@ export async function nodeOf(
   });
   return { turns, kit, ...found };
 }
+
+/** Writes what there is and takes in what has changed, as the node's flush does. */
+export const flush = ({ kit: { shift, host } }: Pick<TurnsNode, 'kit'>, more: Partial<FlushHost> = {}) =>
+  new Flush(database, {
+    shifts: new Set([shift]),
+    trackers: new Map(),
+    clock: host.clock,
+    log: shift.log,
+    fenced: () => undefined,
+    onError: () => undefined,
+    ...more,
+  }).run([shift]);
 
 let numbers = 0;
 

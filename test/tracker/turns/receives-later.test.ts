@@ -1,7 +1,6 @@
 /** `receive` that a tracker gets while its shift runs (`start --update`): the shift's members take messages at once. */
 import type { MemberContext } from '../../../config/define/member';
-import { Flush } from '../../../activities/tracker/shift/flush';
-import { becomes, database, handled, nodeOf, send, stack, stateOf, trackerOf } from './kit';
+import { becomes, flush, handled, nodeOf, send, stack, stateOf, trackerOf } from './kit';
 import { rowOf } from '../shift-kit';
 
 const receiving = trackerOf(
@@ -22,21 +21,12 @@ test('the shift that runs takes them in, by its next flush, and once', async () 
   delete without.receive;
   kit.shift.follow({ ...kit.tracker, options: without });
   expect([kit.shift.life, turns.pools.size]).toEqual([undefined, 0]);
-  const flush = () =>
-    new Flush(database, {
-      shifts: new Set([kit.shift]),
-      trackers: new Map(),
-      clock: kit.host.clock,
-      log: kit.shift.log,
-      turns,
-      fenced: () => undefined,
-      onError: () => undefined,
-    }).run([kit.shift]);
+  const look = () => flush({ kit }, { turns });
   const update = () => stack.sql(`update longwatch.tracker set version = version + 1`);
   await update();
-  await flush();
+  await look();
   await update();
-  await flush();
+  await look();
   expect(turns.pools.size).toBe(1);
   await send([['a', 5]]);
   turns.lookAtAll();

@@ -4,8 +4,7 @@
  */
 import type { MemberContext } from '../../../config/define/member';
 import { applyRoster } from '../../../activities/tracker/roster/apply';
-import { Flush } from '../../../activities/tracker/shift/flush';
-import { becomes, database, handled, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
+import { becomes, database, flush, handled, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
 
 type Message = { add: number };
 const counting = trackerOf({
@@ -38,15 +37,7 @@ test('a removal ends a life: the next message begins with nothing, and what was 
     () => kit.shift.hinted,
     (hinted) => hinted,
   );
-  const flush = new Flush(database, {
-    shifts: new Set([kit.shift]),
-    trackers: new Map(),
-    clock: kit.host.clock,
-    log: kit.shift.log,
-    fenced: () => undefined,
-    onError: () => undefined,
-  });
-  await flush.run([kit.shift]);
+  await flush({ kit });
   await handled();
   expect(await stateOf('a')).toEqual({ sum: 7 });
   const members = await stack.sql<{ id: string; count: number }>(

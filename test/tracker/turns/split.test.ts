@@ -3,11 +3,10 @@
  * with them, and each message is handled once, in the order of its sender.
  */
 import type { MemberContext } from '../../../config/define/member';
-import { Flush } from '../../../activities/tracker/shift/flush';
 import { splitPool } from '../../../activities/tracker/store/pools';
 import { hashId } from '../../../workflows/lib/hash';
 import { slotOf, slotsOf, holds } from '../../../workflows/tracker/slots';
-import { becomes, database, handled, nodeOf, send, stack, stateOf, trackerOf, type TurnsNode } from './kit';
+import { becomes, database, flush, handled, nodeOf, send, stack, stateOf, trackerOf } from './kit';
 
 const ids = Array.from({ length: 12 }, (_, i) => `m${i}`);
 const moves = (id: string) => holds(slotsOf(1, 2), slotOf(hashId(id)));
@@ -43,16 +42,6 @@ const split = () =>
     await db.query({ text: `update longwatch.tracker set pools = 2 where name = 't'`, values: [] });
     await splitPool(db, 't', 1);
   });
-const flush = ({ kit }: TurnsNode) =>
-  new Flush(database, {
-    shifts: new Set([kit.shift]),
-    trackers: new Map(),
-    clock: kit.host.clock,
-    log: kit.shift.log,
-    fenced: () => undefined,
-    onError: () => undefined,
-  }).run([kit.shift]);
-
 test('the keeper unloads whom it gives away, and ends their code; their messages are handled by the other keeper', async () => {
   const { turns, kit } = await nodeOf(noting, { node: 'first' });
   await send(ids.map((id) => [id, 1]));
@@ -71,7 +60,7 @@ test('the keeper unloads whom it gives away, and ends their code; their messages
     (size) => size === 2,
   );
   await split();
-  await flush({ kit } as TurnsNode);
+  await flush({ kit });
   await becomes(
     () => unloaded.length,
     (count) => count >= ids.filter(moves).length,

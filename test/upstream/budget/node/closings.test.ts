@@ -2,33 +2,13 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { closeByHand, openByHand } from '../../../../activities/upstream/budget/by-hand';
 import { Proxy } from '../../../support/proxy';
-import { Stack } from '../../../support/stack';
 import { answer, oneLimit, TestNode, upstreamOf } from './kit';
-
-let stack: Stack;
-let nodes: TestNode[] = [];
-beforeAll(async () => {
-  stack = await Stack.start();
-});
-afterAll(async () => {
-  await stack?.close();
-});
-beforeEach(async () => {
-  await stack.sql('delete from longwatch.budget');
-});
-afterEach(async () => {
-  await Promise.all(nodes.map((node) => node.stop()));
-  nodes = [];
-});
+import { stack, start as startNode, stop } from './nodes';
 
 const limits = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ id }) => id }));
 const nameOf = (key: string) => ({ upstream: 'up', limit: 'all', key });
 
-async function start(name: string): Promise<TestNode> {
-  const node = await new TestNode(name, stack.servers.databaseUrl, limits).start();
-  nodes.push(node);
-  return node;
-}
+const start = (name: string): Promise<TestNode> => startNode(name, limits);
 
 async function spendOnce(node: TestNode, id: string): Promise<void> {
   (await node.taken({ id })).report(answer());
@@ -97,8 +77,7 @@ test('a node that starts anew sends nothing for a closed bucket', async () => {
   const a = await start('a');
   (await a.taken({ id: 'k' })).report(answer(420, {}, 30_000));
   (await a.taken({ id: 'k2' })).report(answer(429, {}, 30_000));
-  await a.stop();
-  nodes = [];
+  await stop(a);
   const next = await start('a');
   let isWoken = false;
   const shortage = next.take({ id: 'k2' });

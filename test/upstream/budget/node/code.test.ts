@@ -7,24 +7,11 @@ import { defineUpstream } from '../../../../activities/upstream/define';
 import { budgetedConfig } from '../../../../activities/upstream/spend/before';
 import { permitFor } from '../../../../activities/upstream/spending';
 import { defineBuffer, defineSweep, resolveConfig } from '../../../../exports';
-import { Stack } from '../../../support/stack';
-import { answer, CountingUpstream, oneLimit, TestNode, upstreamOf } from './kit';
+import { answer, CountingUpstream, oneLimit, upstreamOf, type TestNode } from './kit';
+import { nodes, stack, start } from './nodes';
 
-let stack: Stack;
-let nodes: TestNode[] = [];
-beforeAll(async () => {
-  stack = await Stack.start();
-});
-afterAll(async () => {
-  await stack?.close();
-});
 beforeEach(async () => {
-  await stack.sql('delete from longwatch.budget');
-  nodes = [];
-  for (const name of ['a', 'b']) nodes.push(await new TestNode(name, stack.servers.databaseUrl, limits).start());
-});
-afterEach(async () => {
-  await Promise.all(nodes.map((node) => node.stop()));
+  for (const name of ['a', 'b']) await start(name, limits);
 });
 
 const TOKENS = 60;

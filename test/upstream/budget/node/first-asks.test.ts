@@ -1,33 +1,13 @@
 /** Keys that are made of an answer's header, on the real PostgreSQL: one node asks, the others wait for its answer. */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Spend, Use } from '../../../../activities/upstream/budget/spender';
-import { Stack } from '../../../support/stack';
-import { answer, oneLimit, TestNode, upstreamOf } from './kit';
-
-let stack: Stack;
-let nodes: TestNode[] = [];
-beforeAll(async () => {
-  stack = await Stack.start();
-});
-afterAll(async () => {
-  await stack?.close();
-});
-beforeEach(async () => {
-  await stack.sql('truncate longwatch.budget, longwatch.budget_header');
-});
-afterEach(async () => {
-  await Promise.all(nodes.map((node) => node.stop()));
-  nodes = [];
-});
+import { answer, oneLimit, upstreamOf, type TestNode } from './kit';
+import { stack, start, stop } from './nodes';
 
 const limits = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ header }) => header('x-group') }));
 const grouped = answer(200, { 'x-group': 'g' });
 
-async function start(...names: string[]): Promise<TestNode[]> {
-  const started = await Promise.all(names.map((name) => new TestNode(name, stack.servers.databaseUrl, limits).start()));
-  nodes.push(...started);
-  return started;
-}
+const startAll = (...names: string[]): Promise<TestNode[]> => Promise.all(names.map((name) => start(name, limits)));
 
 interface Asking {
   by: TestNode;
@@ -45,7 +25,7 @@ async function firstOf(all: readonly Asking[]): Promise<{ first: Asking; others:
 }
 
 test('three nodes want to ask: one does, and none of the others before its answer', async () => {
-  const three = await start('a', 'b', 'c');
+  const three = await startAll('a', 'b', 'c');
   const sent: string[] = [];
   const all = three.map(async (node) => {
     const spend = await node.taken();
@@ -66,7 +46,7 @@ test('three nodes want to ask: one does, and none of the others before its answe
 });
 
 test('the one that asks is gone: another may, once the claim is old; one that ends leaves it at once', async () => {
-  const two = await start('a', 'b');
+  const two = await startAll('a', 'b');
   const { first, others } = await firstOf(asking(two));
   await stack.sql(`update longwatch.budget_header set told_at = told_at - interval '11 seconds' where header = ''`);
   (await others[0]!.spend).release();
@@ -74,15 +54,14 @@ test('the one that asks is gone: another may, once the claim is old; one that en
   // Another kind of code: its question is its own.
   const next = await firstOf(asking(two, { by: 't/other' }));
   (await next.first.spend).release();
-  nodes = nodes.filter((node) => node !== next.first.by);
-  await next.first.by.stop();
+  await stop(next.first.by);
   const left = performance.now();
   (await next.others[0]!.spend).release();
   expect(performance.now() - left).toBeLessThan(8_000);
 });
 
 test('a question that PostgreSQL cannot keep is asked all the same', async () => {
-  const [a] = (await start('a')) as [TestNode];
+  const a = await start('a', limits);
   (await a.taken({ by: 't/nul \0' })).report(grouped);
   (await a.taken({ by: `t/${'long'.repeat(1_000)}` })).report(grouped);
 });

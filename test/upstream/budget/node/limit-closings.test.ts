@@ -10,34 +10,20 @@ import { resolveUpstream } from '../../../../config/resolve/upstream';
 import type { Longwatch } from '../../../../client/longwatch';
 import { UnknownBucketError } from '../../../../client/errors';
 import { runCli } from '../../../support/cli';
-import { Stack } from '../../../support/stack';
-import { answer, oneLimit, TestNode, upstreamOf } from './kit';
+import { answer, oneLimit, upstreamOf, type TestNode } from './kit';
+import { stack, start as startNode } from './nodes';
 
-let stack: Stack;
 let longwatch: Longwatch;
-let nodes: TestNode[] = [];
 beforeAll(async () => {
-  stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
-afterAll(async () => {
-  await stack?.close();
 });
 beforeEach(async () => {
-  await stack.sql('truncate longwatch.budget, longwatch.budget_closing, longwatch.budget_header, longwatch.upstream');
+  await stack.sql('truncate longwatch.upstream');
   await stack.sql(`insert into longwatch.upstream (name, options) values ('up', '{"limits": {"all": {}}}')`);
 });
-afterEach(async () => {
-  await Promise.all(nodes.map((node) => node.stop()));
-  nodes = [];
-});
 
-async function start(name: string, more: Partial<UpstreamLimit> = {}): Promise<TestNode> {
-  const upstream = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ id }) => id, ...more }));
-  const node = await new TestNode(name, stack.servers.databaseUrl, upstream).start();
-  nodes.push(node);
-  return node;
-}
+const start = (name: string, more: Partial<UpstreamLimit> = {}): Promise<TestNode> =>
+  startNode(name, upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ id }) => id, ...more })));
 
 /** Until the ledger has answered for a key; whether it is closed then. */
 async function asked(node: TestNode, id: string): Promise<boolean> {

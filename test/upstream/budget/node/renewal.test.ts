@@ -2,35 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { setPointHook } from '../../../../activities/lib/points';
 import { Proxy } from '../../../support/proxy';
-import { Stack } from '../../../support/stack';
-import { answer, CountingUpstream, oneLimit, TestNode, upstreamOf } from './kit';
-
-let stack: Stack;
-let nodes: TestNode[] = [];
-beforeAll(async () => {
-  stack = await Stack.start();
-});
-afterAll(async () => {
-  await stack?.close();
-});
-beforeEach(async () => {
-  await stack.sql('delete from longwatch.budget');
-});
-afterEach(async () => {
-  setPointHook(undefined);
-  await Promise.all(nodes.map((node) => node.stop()));
-  nodes = [];
-});
-
-async function start(
-  name: string,
-  upstream: ReturnType<typeof upstreamOf>,
-  url = stack.servers.databaseUrl,
-): Promise<TestNode> {
-  const node = await new TestNode(name, url, upstream).start();
-  nodes.push(node);
-  return node;
-}
+import { answer, CountingUpstream, oneLimit, upstreamOf, type TestNode } from './kit';
+import { nodes, stack, start, stop } from './nodes';
 
 /** Sends as fast as it may, until told to stop. */
 async function hammer(node: TestNode, upstream: CountingUpstream, isOver: () => boolean): Promise<void> {
@@ -130,8 +103,7 @@ test('the database is away: a node spends what it has and no more, and goes on w
     expect(upstream.refused).toBe(0);
   } finally {
     proxy.pass();
-    await nodes.find(({ name }) => name === 'cut')!.stop();
-    nodes = nodes.filter(({ name }) => name !== 'cut');
+    await stop(...nodes.filter(({ name }) => name === 'cut'));
     proxy.close();
   }
 });
@@ -161,8 +133,7 @@ test('the database is away from all nodes for longer than their parts: what is i
     expect(own.reduce((sum, tokens) => sum + tokens, 0)).toBeCloseTo(upstream.served, 6);
   } finally {
     for (const proxy of proxies) proxy.pass();
-    await Promise.all(nodes.map((node) => node.stop()));
-    nodes = [];
+    await stop(...nodes);
     for (const proxy of proxies) proxy.close();
   }
 }, 60_000);

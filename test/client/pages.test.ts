@@ -1,4 +1,4 @@
-/** Every command that a page of the documentation shows is one: verb, arguments and flags, read as a shell does. */
+/** Every command that a page of the documentation or a verb's help shows is one: read as a shell does. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Command, CommanderError } from 'commander';
@@ -49,6 +49,23 @@ async function refusal(line: string): Promise<{ code: string; message: string } 
     return { code, message };
   }
 }
+
+const verbs = (of: Command): Command[] => (of.commands.length === 0 ? [of] : of.commands.flatMap(verbs));
+
+function examplesOf(command: Command): string[] {
+  let help = '';
+  command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+  const lines = help.slice(help.indexOf('\nExamples:\n')).replaceAll(/^ +/gm, '');
+  return [...lines.matchAll(CALL)].map(([, line]) => line!);
+}
+
+test.each(
+  verbs(program()).map((command): [string, Command] => [`${command.parent!.name()} ${command.name()}`, command]),
+)('the examples in the help of %s are commands', async (_name, command) => {
+  const lines = examplesOf(command);
+  expect(lines).not.toEqual([]);
+  for (const line of lines) expect([line, await refusal(line)]).toEqual([line, undefined]);
+});
 
 test('pages show commands', () => {
   expect(pages.flatMap((file) => shown(file).blocks).length).toBeGreaterThan(40);

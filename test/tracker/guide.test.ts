@@ -1,9 +1,7 @@
-/** `docs/trackers.md`: its configs are run and resolved, its commands parsed, its columns those that are shown. */
+/** `docs/trackers.md`: its configs are run and resolved, its columns those that are shown. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Command } from 'commander';
 import ts from 'typescript';
-import { program } from '../../cli/main';
 import { resolveConfig, type ConfigDefinition, type ResolvedConfig } from '../../exports';
 
 const ROOT = path.join(__dirname, '../..');
@@ -53,21 +51,6 @@ test('the page has a config for each of its subjects', () => {
   ]) {
     expect(configs.some(([, code]) => code.includes(`${option}:`) || code.includes(`${option}(`))).toBe(true);
   }
-});
-
-const commands = blocks('sh').flatMap((code) => [...code.matchAll(/^npx longwatch (.*?)(?:\s*#.*)?$/gm)]);
-
-test.each(commands.map(([, line]) => line!))('longwatch %s is a command', async (line) => {
-  const made = program();
-  let ran = 0;
-  const still = (command: Command): void => {
-    command.exitOverride().configureOutput({ writeErr: () => undefined });
-    if (command.commands.length === 0) command.action(() => void ran++);
-    command.commands.forEach(still);
-  };
-  still(made);
-  await made.parseAsync(line.split(/\s+/), { from: 'user' });
-  expect(ran).toBe(1);
 });
 
 test.each(['status', 'show'])('the columns of %s are those that it shows', (verb) => {

@@ -2,7 +2,7 @@
  * The change that a command made, in words: `every: 1s → 2s`. Pure and without imports of Node, since the dashboard's
  * page says the same as `longwatch audit`.
  */
-import type { Json } from '../workflows/lib/json';
+import { isObject, type Json } from '../workflows/lib/json';
 
 const NONE = 'none';
 
@@ -23,9 +23,6 @@ export function changeText(before: Json | undefined, after: Json | undefined): s
   );
   return parts.join(', ');
 }
-
-const isObject = (value: Json | undefined): value is { [name: string]: Json } =>
-  value !== undefined && value !== null && typeof value === 'object' && !Array.isArray(value);
 
 function fields(value: Json | undefined): Record<string, string> {
   if (!isObject(value)) return {};

@@ -8,6 +8,7 @@ import type { Returned } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { storable } from '../../workflows/lib/text';
+import { LAST_TIME } from '../../workflows/lib/time';
 import type { Json } from '../../workflows/lib/json';
 
 /** The length of the reason why entries come again: it is kept with each of them. Bytes. */
@@ -143,12 +144,12 @@ function push<K>(map: Map<K, Candidates>, key: K, i: number): void {
 function timeOf({ after, at }: Retry<unknown, unknown>, entry: Json, now: number): number | undefined {
   if (at !== undefined) {
     const time = Number(typeof at === 'function' ? at(entry) : at);
-    if (!(time >= 0 && time <= 8.64e15)) throw new TypeError('`at` must be a time: epoch milliseconds or a Date');
+    if (!(time >= 0 && time <= LAST_TIME)) throw new TypeError('`at` must be a time: epoch milliseconds or a Date');
     return Math.round(time);
   }
   if (after === undefined) return undefined;
   const delay = typeof after === 'number' ? after : (ms(after as StringValue) as number | undefined);
-  if (delay === undefined || !(delay >= 0 && now + delay <= 8.64e15))
+  if (delay === undefined || !(delay >= 0 && now + delay <= LAST_TIME))
     throw new TypeError(`\`after\` must be a duration such as '5s', not ${show(after)}`);
   return now + Math.round(delay);
 }

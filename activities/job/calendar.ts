@@ -8,7 +8,7 @@
  * that matches. The days on which the clock is changed are counted one time after the other. The event loop gets its
  * turn in between.
  */
-import { DAY, MINUTE } from '../../workflows/lib/time';
+import { DAY, LAST_TIME, MINUTE } from '../../workflows/lib/time';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
 import type { EarlierSchedule } from '../../workflows/job/contract';
@@ -19,8 +19,6 @@ type CronSchedule = Extract<Schedule, { cron: string }>;
 
 /** So many times to come are told at once. */
 const AHEAD = 32;
-/** The last moment that a Date can tell. */
-const END_OF_TIME = 8.64e15;
 /** Steps between two turns of the event loop: some 20 ms. */
 const STEPS_AT_ONCE = 500;
 
@@ -46,7 +44,7 @@ export async function calendarOf(
   const cron = cronOf(schedule);
   const coming = cron.nextRuns(ahead, new Date(now)).map((time) => time.getTime());
   // One that names a year may have no more times: the last one is waited for in vain.
-  if (coming.length < ahead) coming.push(END_OF_TIME);
+  if (coming.length < ahead) coming.push(LAST_TIME);
   if (after >= now) return { times: coming.filter((time) => time > after), earlier: 0 };
   const newest = await newestOf(cron, after, now, keep);
   const earlier = newest.length < keep ? 0 : await countDue(schedule, after, newest[0]! - 1);

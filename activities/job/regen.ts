@@ -11,6 +11,7 @@ import type { Queryable } from '../lib/database';
 import type { TickRange } from './store/ticks';
 import { bad, type TableFacts } from './catalog';
 import { Superseded } from './chunk';
+import { sameKey } from './key';
 import { walk } from './walk';
 import { TableRows } from './store/rows';
 import { Sizing } from './sizing';
@@ -67,5 +68,3 @@ export async function inChunks(pass: PassContext, known: number | undefined): Pr
     throw error instanceof Superseded ? fenced(pass.job) : error;
   }
 }
-
-const sameKey = (a: string[], b: string[] | null | undefined): boolean => b?.join('\0') === a.join('\0');

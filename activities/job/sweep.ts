@@ -18,6 +18,7 @@ import type { Queryable } from '../lib/database';
 import { noteProgress, rangesOf } from './store/ticks';
 import { handlePage, type SweepPage } from './page';
 import { failsOnRow } from './chunk';
+import { sameKey } from './key';
 import { allOrFirstError } from './walk';
 import { FailingRows } from './sweep-failing';
 import type { SweepWork } from './statement';
@@ -295,7 +296,5 @@ function ownColumns(row: Row): Row {
   delete columns[ORDER_COLUMN];
   return columns;
 }
-
-const sameKey = (a: string[] | null, b: string[] | null): boolean => a?.join('\0') === b?.join('\0');
 
 class OtherPlace extends Error {}

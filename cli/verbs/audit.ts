@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { AuditRow } from '../../client/audit';
 import { changeText } from '../../client/audit-change';
+import { LAST_TIME } from '../../workflows/lib/time';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { inline } from '../plain';
@@ -64,7 +65,7 @@ async function audit(list: string | undefined, flags: Flags): Promise<void> {
 function timeOf(text: string): Date {
   const ago = lazy.values().parseDuration(text);
   const at = ago === undefined ? Date.parse(text) : Date.now() - ago;
-  if (Number.isNaN(at) || Math.abs(at) > 8.64e15 || (ago ?? 0) < 0) {
+  if (Number.isNaN(at) || Math.abs(at) > LAST_TIME || (ago ?? 0) < 0) {
     throw new UsageError(`--since must be a date or how long ago (30m, 24h, 2026-11-28T12:00Z), not '${text}'`);
   }
   return new Date(at);

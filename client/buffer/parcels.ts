@@ -9,6 +9,7 @@ import { shardsOf } from '../../workflows/buffer/init';
 import { keyAt as keyAtPath } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';
+import { LAST_TIME } from '../../workflows/lib/time';
 import { InvalidEntryError } from '../errors';
 import { inexact, inexactNumber, unsayable } from '../exact';
 import type { Json } from '../../workflows/lib/json';
@@ -129,7 +130,7 @@ function keyAt(keyOf: ((entry: Json) => string | null) | undefined, entry: unkno
 
 function timeOf(at: number | Date): number {
   const time = Number(at);
-  if (time >= 0 && time <= 8.64e15) return time;
+  if (time >= 0 && time <= LAST_TIME) return time;
   throw new InvalidEntryError('`at` must be a time: epoch milliseconds or a Date that is one');
 }
 

@@ -11,7 +11,8 @@ import {
   type DurableOptions,
 } from '../../workflows/durable/contract';
 import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from '../define/activity';
-import { isObject, namedOnes, read, Reader, type Given } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { namedOnes, read, Reader, type Given } from './given';
 
 const KEYS = [
   ...['name', 'run', 'upstream', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],

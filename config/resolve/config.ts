@@ -16,7 +16,8 @@ import type { ConfigDefinition } from '../define/config';
 import type { ResolvedTracker } from './tracker';
 import { checkTrackerDefaults, resolveTracker } from './tracker';
 import { resolveUpstreams, type ResolvedUpstream, type UpstreamUse } from './upstream';
-import { isObject, NAME_RULE, Reader, type Given } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { NAME_RULE, Reader, type Given } from './given';
 
 export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */

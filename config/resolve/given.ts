@@ -4,6 +4,7 @@
  */
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
+import { isObject } from '../../workflows/lib/json';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 
 /** The source of an option's value. `config` shows it, and adds `set` for what was changed by hand. */
@@ -168,10 +169,6 @@ function objectAt(given: Given, key: string, at: string, problems: string[]): Gi
 /** `read({ stagger: { base: 1 } }, 'stagger.base')` is 1; undefined where something on the way is missing. */
 export function read(given: Given, path: string): unknown {
   return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), given);
-}
-
-export function isObject(value: unknown): value is Given {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export const without = (keys: readonly string[], ...left: string[]): string[] =>

@@ -14,7 +14,8 @@ import {
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
 import { definitionOf } from '../define/upstream';
-import { isObject, namedOnes, read, Reader, takenByUnit, without, type Given } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { namedOnes, read, Reader, takenByUnit, without, type Given } from './given';
 import { errorMessage } from '../../workflows/lib/text';
 
 const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];

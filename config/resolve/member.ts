@@ -7,7 +7,8 @@ import { RECEIVE_OPTIONS, type ReceiveOptions } from '../../workflows/tracker/op
 import type { OptionSpec } from '../../workflows/lib/options';
 import type { Handler, ReceiveDefinition } from '../define/member';
 import { compileValue } from '../values';
-import { isObject, read, type Given, type Reader } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { read, type Given, type Reader } from './given';
 
 export const LIFE_KEYS = ['receive', 'state', 'load', 'unload'];
 const RECEIVE_KEYS = RECEIVE_OPTIONS.map(keyOf);

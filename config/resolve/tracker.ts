@@ -15,7 +15,8 @@ import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 import type { TrackerDefinition } from '../define/tracker';
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
-import { isObject, NAME_RULE, read, Reader, without, type Given, type OptionSource } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { NAME_RULE, read, Reader, without, type Given, type OptionSource } from './given';
 import { checkApply, checkReceiveDefaults, LIFE_KEYS, receives, resolveReceive } from './member';
 
 export interface ResolvedTracker {

@@ -14,7 +14,8 @@ import {
 import { NAME_PATTERN } from '../../workflows/lib/options';
 import { definitionOf, type LimitDefinition, type LimitsDefinition } from '../define/upstream';
 import { didYouMean } from '../suggest';
-import { isObject, NAME_RULE, Reader, type Given, type OptionSource } from './given';
+import { isObject } from '../../workflows/lib/json';
+import { NAME_RULE, Reader, type Given, type OptionSource } from './given';
 
 export interface ResolvedUpstream {
   name: string;

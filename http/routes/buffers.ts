@@ -1,5 +1,6 @@
 /** Buffers and their dead letters: what they are and what is done to them. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
+import { LAST_TIME } from '../../workflows/lib/time';
 import { route } from '../route';
 import { Command, flag, pageQuery, SetBody, text } from '../schemas';
 import { BufferShape, DeadErrors, DeadOutcome, Letter, LetterDetails, Pushed } from '../shapes/buffer';
@@ -113,7 +114,7 @@ const commands = [
       at: z
         .number()
         .min(0)
-        .max(8.64e15)
+        .max(LAST_TIME)
         .optional()
         .openapi({ description: 'not before this time, epoch milliseconds' }),
       wait: z.boolean().optional().openapi({ description: "wait for the shard's own word" }),

@@ -4,6 +4,7 @@
  * workflow's decisions.
  */
 import { jsonBytes } from '../lib/size';
+import { LAST_TIME } from '../lib/time';
 import { carriedBytes } from './carry';
 import { INIT_SENDER } from './contract';
 import type { PushMessage, PushPayload } from './contract';
@@ -14,9 +15,6 @@ import type { BufferOptions } from './options';
 import { append, hasStored, inMemory, overflowBytes, partsOf, pendingOf, putInto } from './queue';
 import type { Json } from '../lib/json';
 import { SHARD_TUNABLES } from './tunables';
-
-/** The latest time that there is. */
-const LATEST_MS = 8.64e15;
 
 /**
  * Reads a signal, also one typed by hand: a message, a list of entries, or one entry. A payload that is not a message
@@ -47,7 +45,7 @@ function readHow({ sender, seq, keys, bytes, front, at, last }: PushMessage): Pu
     ...(Array.isArray(keys) ? { keys } : {}),
     ...(typeof bytes === 'number' && Number.isInteger(bytes) && bytes >= 0 && bytes < 2 ** 31 ? { bytes } : {}),
     ...(front === true ? { front } : {}),
-    ...(typeof at === 'number' && at >= 0 && at <= LATEST_MS ? { at } : {}),
+    ...(typeof at === 'number' && at >= 0 && at <= LAST_TIME ? { at } : {}),
     ...(last === true ? { last } : {}),
   };
 }

@@ -159,8 +159,7 @@ const EARLIER_MAX = 20;
  * stopped nothing falls due.
  */
 export async function noteScheduleChange(db: Queryable, before: JobRow, schedule: Schedule): Promise<void> {
-  const same = JSON.stringify(sorted(before.options.schedule)) === JSON.stringify(sorted(schedule));
-  if (same) return;
+  if (sameJson(before.options.schedule, schedule)) return;
   const open = before.before.filter(({ until }) => until > (before.settled ?? 0));
   const running = before.state === 'running';
   const all = running ? [...open, { schedule: before.options.schedule, until: before.nowMs }] : [];
@@ -168,10 +167,6 @@ export async function noteScheduleChange(db: Queryable, before: JobRow, schedule
   if (all.length > kept.length) kept[kept.length - 1] = { ...kept.at(-1)!, until: before.nowMs };
   await run(db, SET_EARLIER, [before.name, JSON.stringify(kept)]);
 }
-
-/** The entries of an object that may come from jsonb, which has an order of its own. */
-const sorted = (schedule: Schedule): [string, unknown][] =>
-  Object.entries(schedule).sort(([a], [b]) => (a < b ? -1 : 1));
 
 /** Jobs that should have a workflow. */
 export async function runningJobs(db: Queryable): Promise<string[]> {

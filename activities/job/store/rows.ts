@@ -8,6 +8,7 @@ import { classOf } from '../../lib/sqlstate';
 import { noteProgress, noteFailedRow, putOff, rangesOf, type TickRange } from './ticks';
 import { readsItself } from '../plan-tree';
 import type { Ask, ChunkOutcome, Rows } from '../chunk';
+import { sameKey } from '../key';
 import {
   boundStatement,
   boundValues,
@@ -163,7 +164,5 @@ export class TableRows implements Rows {
     return kind === 'bound' ? boundStatement(table, span) : regenStatement(work, table, span);
   }
 }
-
-const sameKey = (a: string[], b: string[] | null | undefined): boolean => b?.join('\0') === a.join('\0');
 
 class OtherProgress extends Error {}

@@ -6,6 +6,8 @@
  * the value that does least, and a row that is not one is left out, for it must not stop the placement of everybody
  * else.
  */
+import { isObject } from '../../../workflows/lib/json';
+
 /** A pool on its way, in the row of the node that has sent it. */
 export interface HandOver {
   readonly pool: string;
@@ -117,8 +119,4 @@ function list(value: unknown): unknown[] {
 
 function isAmount(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

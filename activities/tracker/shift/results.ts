@@ -3,6 +3,7 @@
  * `pending.ts` until a flush (`writer.ts`) has written it.
  */
 import type { OperationDefinition, RunResult } from '../../../config/define/tracker';
+import { LAST_TIME } from '../../../workflows/lib/time';
 import { EncodedResult, storedForm, type StoredForm } from './stored-value';
 
 export interface Success {
@@ -28,9 +29,6 @@ export interface Failure {
    */
   inARow: number;
 }
-
-/** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
-export const LAST_TIME = 8.64e15;
 
 export interface ReadResult extends Omit<StoredForm, 'json'> {
   json: string | null;

@@ -5,6 +5,7 @@
  * A row may come from another release, or from a person in psql, so it is read with care: what is missing is null, or
  * nothing.
  */
+import { isObject } from '../../../workflows/lib/json';
 
 /** The figures of the last minute. */
 export interface LastMinute {
@@ -87,8 +88,4 @@ export function readFigures(value: unknown): NodeFigures | undefined {
 
 function amount(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

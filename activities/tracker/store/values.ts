@@ -3,7 +3,8 @@
  * holds the fences; read by `show` and `status`.
  */
 import { bytesOf, type Room } from '../shift/pending';
-import { LAST_TIME, type Failure, type Success } from '../shift/results';
+import type { Failure, Success } from '../shift/results';
+import { LAST_TIME } from '../../../workflows/lib/time';
 import { run, type Queryable, type Statement } from '../../lib/database';
 
 /** The new value is the stored one: of equal text, in the same code. */

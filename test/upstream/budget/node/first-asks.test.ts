@@ -2,12 +2,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Spend, Use } from '../../../../activities/upstream/budget/spender';
 import { answer, oneLimit, upstreamOf, type TestNode } from './kit';
-import { stack, start, stop } from './nodes';
+import { stack, start as startNode, stop } from './nodes';
 
 const limits = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ header }) => header('x-group') }));
 const grouped = answer(200, { 'x-group': 'g' });
 
-const startAll = (...names: string[]): Promise<TestNode[]> => Promise.all(names.map((name) => start(name, limits)));
+const start = (...names: string[]): Promise<TestNode[]> => Promise.all(names.map((name) => startNode(name, limits)));
 
 interface Asking {
   by: TestNode;
@@ -25,7 +25,7 @@ async function firstOf(all: readonly Asking[]): Promise<{ first: Asking; others:
 }
 
 test('three nodes want to ask: one does, and none of the others before its answer', async () => {
-  const three = await startAll('a', 'b', 'c');
+  const three = await start('a', 'b', 'c');
   const sent: string[] = [];
   const all = three.map(async (node) => {
     const spend = await node.taken();
@@ -46,7 +46,7 @@ test('three nodes want to ask: one does, and none of the others before its answe
 });
 
 test('the one that asks is gone: another may, once the claim is old; one that ends leaves it at once', async () => {
-  const two = await startAll('a', 'b');
+  const two = await start('a', 'b');
   const { first, others } = await firstOf(asking(two));
   await stack.sql(`update longwatch.budget_header set told_at = told_at - interval '11 seconds' where header = ''`);
   (await others[0]!.spend).release();
@@ -61,7 +61,7 @@ test('the one that asks is gone: another may, once the claim is old; one that en
 });
 
 test('a question that PostgreSQL cannot keep is asked all the same', async () => {
-  const a = await start('a', limits);
+  const a = await startNode('a', limits);
   (await a.taken({ by: 't/nul \0' })).report(grouped);
   (await a.taken({ by: `t/${'long'.repeat(1_000)}` })).report(grouped);
 });

@@ -10,9 +10,9 @@ import { service, Services, type Service } from '../activities/lib/service';
 import type { Clock } from '../activities/tracker/shift/clock';
 import { NodeBudget } from '../activities/upstream/budget/node';
 import { budgetedConfig } from '../activities/upstream/spend/before';
-import { WorkerSpending } from '../activities/upstream/spend/run';
+import { UNLISTED, WorkerSpending } from '../activities/upstream/spend/run';
 import { UpstreamSettings } from '../activities/upstream/spend/settings';
-import { setWorkerSpending, unsetWorkerSpending } from '../activities/upstream/spending';
+import { setDefaultSpending, setWorkerSpending, unsetWorkerSpending } from '../activities/upstream/spending';
 import type { Spender } from '../activities/upstream/budget/spender';
 import type { ResolvedConfig } from '../config/resolve/config';
 import { BUDGET_CONNECTIONS } from './connection-budget';
@@ -24,6 +24,12 @@ export interface WorkerBudget {
   config: ResolvedConfig;
   service: Service;
 }
+
+/** For a worker whose config limits nothing: code that asks an upstream with limits is told that nobody keeps them. */
+export const WITHOUT_LIMITS: Service = service({
+  start: () => Promise.resolve(setDefaultSpending(UNLISTED)),
+  stop: () => Promise.resolve(unsetWorkerSpending(UNLISTED)),
+});
 
 /** Whether anything in the config has a limit. */
 export function hasLimits({ upstreams = [] }: ResolvedConfig): boolean {

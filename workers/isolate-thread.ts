@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { workerData } from 'piscina';
 import { serializers } from '../activities/lib/log';
 import type { IsolatedEnd, IsolatedTask } from '../activities/tracker/shift/isolate';
+import { UNLISTED } from '../activities/upstream/spend/run';
 import { ThreadSpending } from '../activities/upstream/spend/threads';
 import { spendingAs } from '../activities/upstream/spending';
 import { encodedInThread } from '../activities/tracker/shift/stored-value';
@@ -37,7 +38,7 @@ export default async function runTask(task: IsolatedTask): Promise<IsolatedEnd> 
   };
   try {
     const run = (): unknown => code(context);
-    const result = await (task.budget ? spendingAs(new ThreadSpending(task.budget), run) : run());
+    const result = await spendingAs(task.budget ? new ThreadSpending(task.budget) : UNLISTED, run);
     return encodedInThread(result, operation, `operation ${task.operation}`);
   } catch (thrown) {
     return { thrown: packThrown(thrown) };

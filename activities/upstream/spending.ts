@@ -66,9 +66,22 @@ export function setWorkerSpending(spending: Spending): void {
   shared.worker = spending;
 }
 
+/** Sets who answers where nobody does: a process may have another worker, whose config has limits. */
+export function setDefaultSpending(spending: Spending): void {
+  shared.worker ??= spending;
+}
+
 /** It answers no more, if it is the one who does: a process may have had two workers. */
 export function unsetWorkerSpending(spending: Spending): void {
   if (shared.worker === spending) shared.worker = undefined;
+}
+
+/** The error of a request that nobody would count: sent all the same, it could be one too many. */
+export function unlisted(upstream: string): TypeError {
+  const how = '`upstream: …` at what asks it, or in the config’s `upstreams`';
+  return new TypeError(
+    `the upstream '${upstream}' has limits, and this worker's config does not name it: write ${how}`,
+  );
 }
 
 /** Asks whoever is concerned. @throws HoldError where a limit has nothing left */

@@ -9,7 +9,17 @@ import { resolveConfig } from '../../config/resolve/config';
 import { resolveUpstream } from '../../config/resolve/upstream';
 import { createUpstream } from '../../activities/upstream/http';
 import { defineUpstream } from '../../activities/upstream/define';
-import { spendingAs, type Permit, type Replied, type Spending, type Wanted } from '../../activities/upstream/spending';
+import { UNLISTED } from '../../activities/upstream/spend/run';
+import {
+  setDefaultSpending,
+  setWorkerSpending,
+  spendingAs,
+  unsetWorkerSpending,
+  type Permit,
+  type Replied,
+  type Spending,
+  type Wanted,
+} from '../../activities/upstream/spending';
 import { withUpstreamChanges } from '../../workflows/upstream/options';
 
 const origin = 'https://esi.evetech.net';
@@ -242,6 +252,24 @@ describe('a request of an upstream with limits', () => {
     const far: Spending = { permit: () => Promise.resolve(permit) };
     await spendingAs(far, () => upstream.get('/here'));
     expect(told).toHaveLength(1);
+  });
+
+  test('is refused where the worker’s config does not name its upstream, for nobody would count it', async () => {
+    setDefaultSpending(UNLISTED);
+    try {
+      await expect(upstream.get('/here')).rejects.toThrow(
+        /^the upstream 'fake' has limits, .* does not name it: write/,
+      );
+      await expect(upstream.reserve()).rejects.toThrow(TypeError);
+      // Another worker of the process keeps its limits.
+      const worker: Spending = { permit: () => permit };
+      setWorkerSpending(worker);
+      setDefaultSpending(UNLISTED);
+      await upstream.get('/here');
+      unsetWorkerSpending(worker);
+    } finally {
+      unsetWorkerSpending(UNLISTED);
+    }
   });
 
   test('outside of any run and worker is not limited', async () => {

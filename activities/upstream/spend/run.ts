@@ -3,7 +3,7 @@
  * requests, and given back in the end. Made by the shift's dispatcher and by `before.ts`; the HTTP client finds it by
  * `spending.ts`. Nothing waits in here: a limit that has nothing left ends the request, and so the run.
  */
-import type { Permit, Spending, Wanted } from '../spending';
+import { unlisted, type Permit, type Spending, type Wanted } from '../spending';
 import type { RequestLine, Reservation, Shortage, Spend, Spender, Use } from '../budget/spender';
 import { OutOfTokens } from './shortage';
 
@@ -64,6 +64,13 @@ export class WorkerSpending implements Spending {
     return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, { method, path });
   }
 }
+
+/** A worker whose config has no upstream with limits: one that code asks all the same would be limited by nobody. */
+export const UNLISTED: Spending = {
+  permit(upstream) {
+    throw unlisted(upstream);
+  },
+};
 
 function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit {
   const reserved = spender.reserve(upstream, use, 1);

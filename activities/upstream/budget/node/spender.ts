@@ -6,6 +6,7 @@
 import type { BucketState, Spent } from '../../telemetry';
 import type { Clocks } from '../account';
 import type { BucketName } from '../../store/bucket-row';
+import { unlisted } from '../../spending';
 import type { LimitName } from '../../store/limit-closings';
 import type { LimitedUpstream, Purse, Reservation, Shortage, Spender, UpstreamLimit, Use } from '../spender';
 import { Book } from './book';
@@ -72,7 +73,7 @@ export class NodeSpender implements Spender {
 
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage {
     const book = this.books.get(upstream);
-    if (!book) throw new TypeError(`the upstream ${upstream} is not defined on this node`);
+    if (!book) throw unlisted(upstream);
     return RunReservation.take(book, use, requests ?? book.requestsOf(use.by), this.monotonic);
   }
 

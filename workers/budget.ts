@@ -26,10 +26,12 @@ export interface WorkerBudget {
 }
 
 /** For a worker whose config limits nothing: code that asks an upstream with limits is told that nobody keeps them. */
-export const WITHOUT_LIMITS: Service = service({
-  start: () => Promise.resolve(setDefaultSpending(UNLISTED)),
-  stop: () => Promise.resolve(unsetWorkerSpending(UNLISTED)),
-});
+export function withoutLimits(): Service {
+  return service({
+    start: () => Promise.resolve(setDefaultSpending(UNLISTED)),
+    stop: () => Promise.resolve(unsetWorkerSpending(UNLISTED)),
+  });
+}
 
 /** Whether anything in the config has a limit. */
 export function hasLimits({ upstreams = [] }: ResolvedConfig): boolean {

@@ -27,7 +27,7 @@ import { checkAddress } from '../config/environment';
 import { ConfigError } from '../config/errors';
 import type { ResolvedConfig } from '../config/resolve/config';
 import { withTlsProblem } from '../config/temporal-tls';
-import { budgetOf, hasLimits, WITHOUT_LIMITS } from './budget';
+import { budgetOf, hasLimits, withoutLimits } from './budget';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, type PoolSizes } from './connection-budget';
 import { durableNode, workflowsOf } from './durable';
 import { MetricsPage } from './metrics';
@@ -101,7 +101,7 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
     durable.services,
     node,
     // Before anything spends; it reads the node's clock.
-    budget?.service ?? WITHOUT_LIMITS,
+    budget?.service ?? withoutLimits(),
     new StrayErrors(node),
     service({ start: () => confirm(basis, log) }),
     buffers.reports,

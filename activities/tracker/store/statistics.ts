@@ -14,15 +14,19 @@ const TIMES = 4;
 /** One that is filled and emptied all the time is not analyzed more often than this, by whomever. Seconds. */
 const EVERY_S = 30;
 
-/** Only of the tables' owner: nobody else may analyze them. */
+/**
+ * Only of the tables' owner: nobody else may analyze them. Not by the view `pg_stat_user_tables`, which counts all of each
+ * table of the database: every node asks this every two seconds, and others may have thousands of tables there.
+ */
 const OUTGROWN: Statement = {
   name: 'statistics-outgrown',
-  text: `select s.relname as name
-         from pg_stat_user_tables s join pg_class c on c.oid = s.relid
-         where s.schemaname = 'longwatch' and pg_has_role(c.relowner, 'usage')
-           and s.n_mod_since_analyze >= $1 and s.n_mod_since_analyze >= $2 * greatest(c.reltuples, 0)
-           and coalesce(greatest(s.last_analyze, s.last_autoanalyze) < now() - make_interval(secs => $3), true)
-         order by s.n_mod_since_analyze desc`,
+  text: `select c.relname as name
+         from pg_class c, pg_stat_get_mod_since_analyze(c.oid) as changes
+         where c.relnamespace = (select oid from pg_namespace where nspname = 'longwatch') and c.relkind = 'r'
+           and changes >= $1 and changes >= $2 * greatest(c.reltuples, 0) and pg_has_role(c.relowner, 'usage')
+           and coalesce(greatest(pg_stat_get_last_analyze_time(c.oid), pg_stat_get_last_autoanalyze_time(c.oid))
+                        < now() - make_interval(secs => $3), true)
+         order by changes desc`,
 };
 /** Any number that nothing else uses: its lock ends with the transaction. */
 const ALONE: Statement = { name: 'statistics-alone', text: `select pg_try_advisory_xact_lock(7215438202) as alone` };

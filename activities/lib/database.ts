@@ -60,6 +60,7 @@ export interface DatabaseOptions {
 export interface TransactionOptions {
   /** Statements that begin it, in one round trip. @default begin */
   begin?: string;
+  /** Where it is longer than the database's, the client waits for as long as well. */
   statementTimeoutMs?: number;
   lockTimeoutMs?: number;
   /** 0: no limit. */
@@ -75,6 +76,11 @@ export const OWN_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 3_000 } as cons
 /** For the flush of values: it waits for nobody, and what it cannot write now it writes later. */
 export const VALUES_LIMITS = { statementTimeoutMs: 4_000, lockTimeoutMs: 500, idleTimeoutMs: 3_000 } as const;
 
+/** Default of a statement's time. Milliseconds. */
+const STATEMENT_MS = 10_000;
+/** The server ends a statement in its time, so a client that has no answer this much later has no server. */
+const ANSWER_MS = 1_000;
+
 /**
  * A peer that does not answer for this long is gone, milliseconds: Linux would wait for minutes, and for hours while
  * nothing is sent.
@@ -85,9 +91,10 @@ export class Database {
   private readonly connections: Pool;
   private readonly pooled: boolean;
   private readonly prepared: boolean;
+  private readonly statementMs: number;
 
   constructor(private readonly options: DatabaseOptions) {
-    const timeout = options.statementTimeoutMs ?? 10_000;
+    const timeout = (this.statementMs = options.statementTimeoutMs ?? STATEMENT_MS);
     this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
     this.prepared = !this.pooled && (options.prepared ?? true);
     this.connections = new Pool({
@@ -98,7 +105,7 @@ export class Database {
       // PgBouncer refuses it at the start of a connection.
       statement_timeout: this.pooled ? undefined : timeout,
       // The server's own limit does not help when the server is frozen; the client's does.
-      query_timeout: timeout + 1_000,
+      query_timeout: timeout + ANSWER_MS,
       // So that a server whose machine is gone is noticed in the middle of a long statement too; Linux would wait for
       // two hours.
       keepAlive: true,
@@ -145,7 +152,7 @@ export class Database {
     connection.on('error', onError);
     try {
       await connection.query(this.begin(options));
-      const result = await work(this.prepared ? connection : unnamed(connection));
+      const result = await work(this.answering(this.prepared ? connection : unnamed(connection), options));
       await connection.query('commit');
       return result;
     } catch (error) {
@@ -169,10 +176,18 @@ export class Database {
     const { statementTimeoutMs, lockTimeoutMs, idleTimeoutMs } = { ...this.options, ...own };
     const parts = [own.begin ?? 'begin'];
     const limit = (name: string, ms: number) => parts.push(`set local ${name} = ${Math.round(ms)}`);
-    if (this.pooled || own.statementTimeoutMs !== undefined) limit('statement_timeout', statementTimeoutMs ?? 10_000);
+    if (this.pooled || own.statementTimeoutMs !== undefined)
+      limit('statement_timeout', statementTimeoutMs ?? STATEMENT_MS);
     if (lockTimeoutMs !== undefined) limit('lock_timeout', lockTimeoutMs);
     if (idleTimeoutMs !== undefined) limit('idle_in_transaction_session_timeout', idleTimeoutMs);
     return parts.join('; ');
+  }
+
+  /** The client must not give up a statement that the server still works on, and take that for an outage. */
+  private answering(connection: Queryable, { statementTimeoutMs = 0 }: TransactionOptions): Queryable {
+    if (statementTimeoutMs <= this.statementMs) return connection;
+    const query_timeout = statementTimeoutMs + ANSWER_MS;
+    return { query: (query) => connection.query(Object.assign({ query_timeout }, query)) };
   }
 
   /** A connection of its own, for LISTEN. PgBouncer's transaction mode cannot serve it. */
@@ -218,7 +233,7 @@ const STALE: ReadonlySet<string> = new Set(['0A000', '26000']);
  * name.
  */
 function unnamed(connection: Queryable): Queryable {
-  return { query: ({ text, values }) => connection.query({ text, values }) };
+  return { query: ({ name: _name, ...query }) => connection.query(query) };
 }
 
 /**

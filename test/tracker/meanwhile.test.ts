@@ -202,6 +202,7 @@ describe('many at once', () => {
   /** Keeps on what has ended; `begin` is of the test. @returns the tokens by which it has begun */
   const meanwhile = (begin: (claim: PoolClaim) => Promise<void>) => {
     const begun: number[] = [];
+    const shifts: PoolShift[] = [];
     const said: string[] = [];
     const logger = pino({ level: 'error' }, { write: (line: string) => void said.push(line) });
     const kept = new Meanwhile({
@@ -218,11 +219,12 @@ describe('many at once', () => {
           claim,
           token: fence.token,
         };
-        return Object.assign(ended, { ended: new Promise((end) => (ended.end = end)) }) as PoolShift;
+        shifts.push(Object.assign(ended, { ended: new Promise((end) => (ended.end = end)) }) as PoolShift);
+        return shifts.at(-1)!;
       },
       finish: () => Promise.resolve(),
     });
-    return { kept, begun, said };
+    return { kept, begun, shifts, said };
   };
 
   beforeEach(async () => {
@@ -261,6 +263,26 @@ describe('many at once', () => {
     expect(tries[2]! - tries[1]!).toBeGreaterThan(tries[1]! - tries[0]! + 500);
     expect(said).toHaveLength(1);
     expect(said[0]).toContain('a bug');
+  }, 30_000);
+
+  test('one whose loading does not come to an end keeps no other from it', async () => {
+    const { kept, begun } = meanwhile(({ pool }) => (pool === 0 ? new Promise(() => undefined) : Promise.resolve()));
+    kept.ended(claims[0]!, 7);
+    await eventually(
+      'the first one is being loaded',
+      async () => (await stack.sql('select 1 from longwatch.pool where pool = 0 and token = 8')).length > 0,
+    );
+    kept.ended(claims[1]!, 7);
+    await eventually('the second one is kept on', () => begun.length === 1);
+  }, 30_000);
+
+  test('one that has crashed is kept on again: there may still be nobody else', async () => {
+    const { kept, begun, shifts } = meanwhile(() => Promise.resolve());
+    kept.ended(claims[0]!, 7);
+    await eventually('it is kept on', () => shifts.length === 1);
+    shifts[0]!.end(new Error('a crash'));
+    await eventually('it is kept on again', () => begun.length === 2);
+    expect(begun).toEqual([8, 9]);
   }, 30_000);
 
   test('an outage is nothing to tell, and it is not tried less for it', async () => {

@@ -61,6 +61,8 @@ export class Meanwhile {
   /** By pool. */
   private readonly between = new Map<string, Between>();
   private readonly shifts = new Set<PoolShift>();
+  /** So many are being taken back and loaded. */
+  private beginning = 0;
   private timer: NodeJS.Timeout | undefined;
   private looking = false;
 
@@ -87,7 +89,7 @@ export class Meanwhile {
     await this.keepWhatNobodyTakes()
       .catch((thrown: unknown) => this.deps.log.debug({ err: errorOf(thrown) }, 'the pools are looked at again'))
       .finally(() => (this.looking = false));
-    if (this.between.size > 0 || this.shifts.size > 0) return;
+    if (this.between.size > 0 || this.shifts.size > 0 || this.beginning > 0) return;
     clearInterval(this.timer);
     this.timer = undefined;
   }
@@ -100,7 +102,8 @@ export class Meanwhile {
     const known = late.map(([, { claim, token }]) => ({ tracker: claim.tracker, pool: claim.pool, token }));
     const seen = await this.deps.database.transaction((db) => seenFences(db, known), READ_LIMITS);
     const taken = new Set(seen.map(idOf));
-    await Promise.all(late.map(([id, one]) => this.keepOn(id, one, taken.has(id))));
+    // Not waited for: those that come after them are looked at meanwhile, however long one of these may take.
+    for (const [id, one] of late) void this.keepOn(id, one, taken.has(id));
   }
 
   /** Never rejects. */
@@ -108,8 +111,12 @@ export class Meanwhile {
     // A later shift may have ended here while the fences were read.
     if (this.between.get(id) === one) this.between.delete(id);
     if (isTaken) return;
+    this.beginning++;
     const arrived = await this.deps.node.arriving.enter();
-    await this.keep(id, one).finally(arrived);
+    await this.keep(id, one).finally(() => {
+      this.beginning--;
+      arrived();
+    });
   }
 
   /** Never rejects. */
@@ -168,8 +175,11 @@ export class Meanwhile {
     } finally {
       this.shifts.delete(shift);
     }
-    // PostgreSQL has refused it; when that is back there may still be nobody.
-    if (ending === 'handed back' && !this.deps.node.isDraining) this.ended(shift.claim, shift.token);
+    if (this.deps.node.isDraining) return;
+    // PostgreSQL has refused it, or its code has crashed; there may still be nobody else.
+    const { claim, token } = shift;
+    if (ending === 'handed back') this.ended(claim, token);
+    else if (ending instanceof Error) this.failed(idOf(claim), { claim, token, from: 0, failures: 1 }, ending);
   }
 
   /** The node ends, or PostgreSQL has refused its results for too long. */

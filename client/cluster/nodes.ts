@@ -241,6 +241,7 @@ function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly See
     peersVersion: different.length === 0 && version ? version : undefined,
     version: row.version ?? 'an unknown release',
     lacks: use?.lacks ?? [],
+    failing: use?.failing,
   };
 }
 

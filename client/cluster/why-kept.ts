@@ -14,7 +14,7 @@ export function whyKept(node: NodeReport, { nodes }: ClusterReport, tracker: str
     return `every other node is drained for ${tracker} as well`;
   }
   if ((node.use?.stuck ?? 0) > 0) {
-    return `no other node may keep ${node.use!.stuck} of them: none that is up has their tracker in its config, and its label`;
+    return `no other node may keep ${node.use!.stuck} of them: none that is up has their tracker in its config, its label, and code that can read their states`;
   }
   return 'other nodes take them slowly; see: npx longwatch nodes';
 }

@@ -36,6 +36,7 @@ const Figures = shapeOf<NodeFigures>()(
       temporalRefusedMs: z.number().nullable(),
       lacks: Names,
       stuck: z.number(),
+      failing: z.object({ pools: z.number(), example: z.string().nullable() }),
       minute: Minute,
     })
     .openapi('NodeFigures'),

@@ -118,10 +118,11 @@ describe('the report', () => {
     await writeNode(sql, { name: 'lacking', use: { lacks: ['things'] } });
     await writeNode(sql, { name: 'cut', use: { temporalRefusedMs: 12_000 } });
     await writeNode(sql, { name: 'crashy', use: { trust: 0.5 } });
+    await writeNode(sql, { name: 'failing', use: { failing: { pools: 2, example: 'things/1: lock timeout' } } });
     const words = Object.fromEntries((await longwatch.nodes()).nodes.map((node) => [node.name, node.verdict.word]));
     expect(words).toEqual({
       ...{ a: 'good', b: 'good', newer: 'other release', lacking: 'other config', cut: 'cut off from Temporal' },
-      crashy: 'crashed',
+      ...{ crashy: 'crashed', failing: 'failing' },
     });
   });
 
@@ -413,6 +414,11 @@ describe('the doctor, from the same rows', () => {
       'problem: node a: it has written nothing for 9.0 s; it takes no pools until it can',
       expect.stringMatching(/^notice: node b: its config does not have things/),
     ]);
+    await writeNode(sql, { name: 'failing', use: { failing: { pools: 1, example: 'things/0: lock timeout' } } });
+    expect(await found('node-verdict')).toContain(
+      'problem: node failing: 1 pool came to it in the last minute and could not be begun, the last one things/0: lock timeout',
+    );
+    await sql(`delete from longwatch.node where name = 'failing'`);
     expect(await found('two-releases')).toEqual([
       'notice: nodes of 2 releases work side by side: 1 node of 0.1.0, 1 node of 0.2.0',
     ]);

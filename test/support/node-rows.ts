@@ -24,6 +24,7 @@ export const FIGURES: NodeFigures = {
   ...{ eventLoop: 0.2, lagMs: 3, cpu: 0.25, rssBytes: 180 * 2 ** 20, heapBytes: 90 * 2 ** 20, members: 0, stuck: 0 },
   ...{ heapLimitBytes: 2 ** 30, share: null, health: 1, trust: 1, storeRefusedMs: null, temporalRefusedMs: null },
   lacks: [],
+  failing: { pools: 0, example: null },
   minute: { lateMs: 4, fetched: 60, failed: 0, restarts: 0, declined: 0, redirected: 0, moved: 0, fenced: 0 },
 };
 

@@ -163,3 +163,34 @@ test('Temporal that does not answer which run is the current one keeps no other 
   answers.forEach((answer) => answer());
   await written('zero');
 });
+
+test('a pool that cannot be read is tried again and again: the node says so in its row until it is begun', async () => {
+  const client = await lockPool(1);
+  await client.query('lock table longwatch.member in access exclusive mode');
+  await expect(shift(0).result).rejects.toMatchObject({ message: expect.stringContaining('lock timeout') as string });
+  // Once may be anything.
+  expect(node.failing.said()).toEqual({ pools: 0, example: null });
+  await expect(shift(0).result).rejects.toThrow(/lock timeout/);
+  expect(node.failing.said()).toEqual({ pools: 1, example: 't/0: canceling statement due to lock timeout' });
+  const said = async () =>
+    (await stack.sql<{ said: { pools: number } }>(`select use -> 'failing' as said from longwatch.node`))[0]?.said
+      .pools;
+  await eventually('its row has it', async () => (await said()) === 1);
+  await client.query('rollback');
+  shift(0);
+  await written('zero');
+  await eventually('its row has nothing', async () => (await said()) === 0);
+}, 60_000);
+
+test('PostgreSQL that is away, or a newer holder, is not a pool that cannot be begun', async () => {
+  const back = swallow(database);
+  await expect(shift(0).result).rejects.toMatchObject({ type: 'Declined' });
+  await expect(shift(0).result).rejects.toMatchObject({ type: 'Declined' });
+  back();
+  await eventually('the node hears PostgreSQL again', () => node.isAble);
+  const refuse = (): Promise<boolean> => Promise.resolve(false);
+  await stack.sql(`insert into longwatch.pool (tracker, pool, run_id) values ('t', 0, 'another')`);
+  await shift(0, 5_000, refuse).result.catch(() => undefined);
+  await shift(0, 5_000, refuse).result.catch(() => undefined);
+  expect(node.failing.said()).toEqual({ pools: 0, example: null });
+}, 60_000);

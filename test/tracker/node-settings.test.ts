@@ -78,6 +78,14 @@ describe('the picture of the cluster', () => {
     ['at its target, another has room', { shifts: 2, places: 2 }, {}, false],
     ['at its target, as all are', { shifts: 2, places: 2 }, { shifts: 1, places: 1 }, true],
     ['behind, another is not', { hot: true }, {}, false],
+    [
+      'at its target, the other may keep something else only',
+      { shifts: 2, places: 2 },
+      { keeps: new Set(['far']) },
+      true,
+    ],
+    ['behind, the other may not keep all of it', { hot: true, keeps: new Set(['eve', 'eve@gpu']) }, {}, true],
+    ['behind, the other may keep more', { hot: true }, { keeps: new Set(['eve', 'eve@gpu']) }, false],
     ['behind, and the other is drained', { hot: true }, { up: false }, true],
     ['behind, and nothing was heard of the other', { hot: true }, { stale: true }, true],
   ])('room: %s', (_what, self, peer, room) => {
@@ -128,6 +136,8 @@ test('figures of other releases and of people: what is missing or odd is nothing
   expect(readFigures(null)).toBeUndefined();
   const figures = readFigures({ eventLoop: 'much', cpu: 1.5, share: -1, lacks: ['a', 2], minute: [1], later: true });
   expect(figures).toMatchObject({ eventLoop: 0, cpu: 1.5, share: null, lacks: ['a'], health: 1, stuck: 0 });
+  expect(figures!.failing).toEqual({ pools: 0, example: null });
+  expect(readFigures({ failing: { pools: 2, example: 'why' } })!.failing).toEqual({ pools: 2, example: 'why' });
   expect(figures!.minute).toEqual({
     lateMs: null,
     ...{ fetched: 0, failed: 0, restarts: 0, declined: 0, redirected: 0, moved: 0, fenced: 0 },

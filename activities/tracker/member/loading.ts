@@ -37,6 +37,13 @@ export function unreadable(stored: number, { version, migrate, down }: StateVers
   return undefined;
 }
 
+/** The newest version that this code can read: by its `down`s it may be newer than its own. */
+export function newestRead({ version, down }: Pick<StateVersions, 'version' | 'down'>): number {
+  let newest = version;
+  while (down[newest + 1]) newest++;
+  return newest;
+}
+
 /**
  * The state as this code knows it. @throws what a migration throws: that is a failure of the message that needs it
  */

@@ -75,6 +75,8 @@ export class Placer {
   constructor(
     readonly name: string,
     public settings: NodeSettings,
+    /** By tracker whose members have states: the version that its code writes. */
+    private readonly writes: Readonly<Record<string, number>> = {},
   ) {
     this.asker = new Asker(name);
     this.giver = new Giver(name);
@@ -131,11 +133,14 @@ export class Placer {
     const offer = { hops, waitedMs, cameBack, jammed, retried, asked };
     const decision = mayTake(this.view(nowMs, pool.id), pool, offer, random);
     if (decision.answer === 'take') this.take(pool, hops, from, nowMs);
-    if (decision.answer === 'redirect') {
-      this.handOvers.begin(pool, decision.to, nowMs);
-      this.handOvers.released(pool.id, nowMs);
-    }
+    if (decision.answer === 'redirect') this.sent(pool, decision.to, nowMs);
     return decision;
+  }
+
+  /** A pool that was offered is sent on. */
+  sent(pool: PlacedPool, to: string, nowMs: number): void {
+    this.handOvers.begin(pool, to, nowMs);
+    this.handOvers.released(pool.id, nowMs);
   }
 
   /** The members of a kept pool, or its operations, have changed. */
@@ -150,7 +155,8 @@ export class Placer {
     const cluster = this.view(nowMs);
     const pools = [...this.pools.values()];
     const budget = this.budget(cluster, nowMs);
-    const { moves, nothingFor } = surplus(cluster, pools, requests, budget, this.newcomers.now(nowMs));
+    const cameFrom = this.newcomers.now(nowMs);
+    const { moves, nothingFor } = surplus(cluster, pools, requests, budget, cameFrom, this.isRead);
     for (const { pool, to } of moves) {
       this.kept.delete(pool.id);
       this.handOvers.begin(pool, to, nowMs);
@@ -159,6 +165,14 @@ export class Placer {
     for (const asker of nothingFor) this.giver.nothing(asker, nowMs);
     return moves;
   }
+
+  /** Whether the code of that node can read what this node may have written to the pool; one that does not say can. */
+  readonly isRead = ({ id }: PlacedPool, node: string): boolean => {
+    const tracker = id.slice(0, id.lastIndexOf('/'));
+    const written = Object.hasOwn(this.writes, tracker) ? this.writes[tracker]! : 0;
+    const reads: Readonly<Record<string, number>> = this.rows.get(node)?.reads ?? {};
+    return !Object.hasOwn(reads, tracker) || reads[tracker]! >= written;
+  };
 
   /** The shift of a pool that was given away has ended. */
   released(pool: string, nowMs: number): void {

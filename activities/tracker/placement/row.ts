@@ -48,6 +48,8 @@ export interface WrittenRow {
   readonly wants: Readonly<Record<string, number>>;
   /** Asks of others for which this node has nothing (more): by the asker, the ask's id. */
   readonly done: Readonly<Record<string, number>>;
+  /** By tracker whose members have states: the newest version of one that its code can read. Absent: it does not say. */
+  readonly reads?: Readonly<Record<string, number>>;
 }
 
 /** The same with the time at which PostgreSQL wrote it: epoch milliseconds by its clock, or by that of who reads it. */
@@ -97,6 +99,7 @@ export function readRow(value: unknown, at: number): PlacementRow | undefined {
     ask: isAmount(ask.id) ? { id: ask.id, from: amounts(ask.from), deep: ask.deep === true } : null,
     wants: amounts(value.wants),
     done: amounts(value.done),
+    ...(isObject(value.reads) ? { reads: amounts(value.reads) } : {}),
   };
 }
 

@@ -36,6 +36,8 @@ export interface NodeFacts {
   readonly storeRefusedMs?: number;
   /** Since when Temporal cannot be reached; undefined: it can. */
   readonly temporalRefusedMs?: number;
+  /** Pools that came to it in the last minute and could not be begun, and one of them with why. */
+  readonly failing?: { readonly pools: number; readonly example: string | null };
   /** Peers that live and are up. */
   readonly peersUp: number;
   /** The peers' release, where all of them have the same and it is another one. */
@@ -94,6 +96,14 @@ const RULES: readonly Rule[] = [
           'bad',
           'cut off from Temporal',
           `it has not reached Temporal for ${seconds(temporalRefusedMs)}; it keeps its pools, and gets no others`,
+        )
+      : undefined,
+  ({ failing }) =>
+    failing !== undefined && failing.pools > 0
+      ? say(
+          'bad',
+          'failing',
+          `${plural(failing.pools, 'pool')} came to it in the last minute and could not be begun, the last one ${failing.example ?? 'for a reason that it does not say'}`,
         )
       : undefined,
   ({ up, byItself, pools }) => {

@@ -7,9 +7,15 @@ import type { Cluster, NodeLoad, PlacedPool } from '../placement/types';
 import { wantedNodes } from '../placement/wanted-nodes';
 import type { Peer } from '../store/nodes';
 
-/** Whether the node has room, or nobody else has: then what comes above the limits is taken by all. */
+/**
+ * Whether the node has room, or nobody else has: then what comes above the limits is taken by all. Nor has anybody else
+ * for a kind of pool that this node alone may keep, by its label or its config: it would wait for as long as this node
+ * is behind, or at its target.
+ */
 export function hasRoom([self, ...others]: Cluster): boolean {
-  return self.up && (isRoomy(self) || !others.some(isRoomy));
+  if (!self.up || isRoomy(self)) return self.up;
+  const roomy = others.filter(isRoomy);
+  return roomy.length === 0 || [...self.keeps].some((kind) => !roomy.some(({ keeps }) => keeps.has(kind)));
 }
 
 export const canOthersTake = ([, ...others]: Cluster): boolean => others.some(isRoomy);
@@ -40,12 +46,19 @@ export function loadAndShare(cluster: Cluster): { load: number; share: number | 
   return { load: cluster[0].load, share: share !== undefined && Number.isFinite(share) ? share : undefined };
 }
 
-/** The pools of this node that must leave it, and that no other node may keep. */
-export function stuckPools([{ up, keeps }, ...others]: Cluster, pools: Iterable<PlacedPool>): string[] {
+/**
+ * The pools of this node that must leave it, and that no other node may keep, or can.
+ * @param isRead whether the code of that node can read the states of that pool
+ */
+export function stuckPools(
+  [{ up, keeps }, ...others]: Cluster,
+  pools: Iterable<PlacedPool>,
+  isRead: (pool: PlacedPool, node: string) => boolean = () => true,
+): string[] {
   const stuck: string[] = [];
-  for (const { id, kind } of pools) {
-    const leaves = !up || !keeps.has(kind);
-    if (leaves && !others.some((node) => mayKeep(node, kind))) stuck.push(id);
+  for (const pool of pools) {
+    const leaves = !up || !keeps.has(pool.kind);
+    if (leaves && !others.some((node) => mayKeep(node, pool.kind) && isRead(pool, node.name))) stuck.push(pool.id);
   }
   return stuck;
 }

@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import type { LastMinute, NodeFigures } from '../store/node-use';
 import type { Clock } from './clock';
+import type { FailingPools } from './failing-pools';
 import { Growth, Minute } from './last-minute';
 import { LATE_BOUNDS_MS, percentile, type Lateness } from './lateness';
 import type { PoolShift } from './pool-shift';
@@ -18,6 +19,7 @@ export interface FiguresHost {
   readonly clock: Pick<Clock, 'now'>;
   readonly totals: NodeTotals;
   readonly shifts: ReadonlySet<PoolShift>;
+  readonly failing: Pick<FailingPools, 'said'>;
   latenessOf(tracker: string, operation: string): Lateness;
 }
 
@@ -66,6 +68,7 @@ export class Figures {
       members,
       storeRefusedMs: refusedMs > 0 ? refusedMs : null,
       temporalRefusedMs: this.temporalRefusedMs() ?? null,
+      failing: this.host.failing.said(),
       minute: this.lastMinute(),
     };
   }

@@ -21,7 +21,7 @@ import { freshnessOf, membersOf, type FreshnessRow, type MemberRow } from '../st
 import { readSlots } from '../store/pools';
 import { findStruck } from '../store/strikes';
 import type { Slots } from '../../../workflows/tracker/slots';
-import { isPassing } from '../../lib/sqlstate';
+import { classOf, isPassing } from '../../lib/sqlstate';
 import type { TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
 import { mayBecome } from '../placement/heartbeat';
@@ -97,7 +97,8 @@ async function takeAndKeep(
   const { node } = deps;
   const { tracker: name, pool: number, shift: count, attempt } = claim;
   const log = deps.log.child({ tracker: name, pool: number, shift: count, attempt });
-  const taken = await whileAble(node, (isGivenUp) => take(deps, claim, input, isGivenUp));
+  const taking = whileAble(node, (isGivenUp) => take(deps, claim, input, isGivenUp));
+  const taken = await begun(node, claim, log, taking);
   const definition = node.definitions.get(name);
   if ('answer' in taken) {
     if (taken.answer === 'redirect') return { ...resultOf('redirected', node, undefined, 0), to: taken.to };
@@ -138,7 +139,8 @@ async function keepTaken(
   }
   let shift: PoolShift;
   try {
-    shift = await whileAble(node, (isGivenUp) => begin(deps, claim, taken, definition, log, isGivenUp));
+    const beginning = whileAble(node, (isGivenUp) => begin(deps, claim, taken, definition, log, isGivenUp));
+    shift = await begun(node, claim, log, beginning);
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Declined) throw error;
@@ -151,6 +153,30 @@ async function keepTaken(
   const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs).finally(() => over.abort());
   return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
 }
+
+/**
+ * A pool that cannot be begun comes again until it can, and has no keeper meanwhile: that is said. Not where PostgreSQL
+ * is away, which the node says of itself, nor where it is placement that wants the pool elsewhere.
+ */
+async function begun<T>(node: Node, claim: PoolClaim, log: Logger, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    const error = errorOf(thrown);
+    const isElsewhere = ELSEWHERE.has((error as { type?: unknown }).type);
+    if (!isElsewhere && classOf(error) !== 'outage' && node.failing.failed(claim, error.message))
+      log.warn({ err: error }, 'the pool cannot be begun here; nobody keeps it until it can be, and it is tried again');
+    throw error;
+  }
+}
+
+/** Why a pool is not begun here though nothing is wrong with it. */
+const ELSEWHERE: ReadonlySet<unknown> = new Set([
+  ErrorType.Declined,
+  ErrorType.NotDefinedHere,
+  ErrorType.Fenced,
+  ErrorType.PoolNotCurrent,
+]);
 
 /**
  * Loads the pool's members and what is known of their values, and puts the shift on the node.

@@ -12,10 +12,12 @@ import type { StatsRow } from '../store/node-stats';
 import type { TrackerRow } from '../store/trackers';
 import { checkUp, lookAtRounds } from './checkup';
 import { Clock } from './clock';
+import { FailingPools } from './failing-pools';
 import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import { Lateness } from './lateness';
+import { knownStates } from './newer-code';
 import type { PlacingEvent } from './figures';
 import type { Opens } from './openings';
 import type { Placing } from './placing';
@@ -78,6 +80,7 @@ export class Node implements OperationHost, Service {
    * are taken, with the keeper that they may have.
    */
   readonly arriving = new Semaphore(ARRIVING);
+  readonly failing = new FailingPools(this.clock);
   readonly feed: ValueFeed | undefined;
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
@@ -115,7 +118,8 @@ export class Node implements OperationHost, Service {
       this,
     );
     this.turns = turnsOf(options, this);
-    this.presence = new Presence({ ...options.presence, database: options.database }, this);
+    const states = knownStates(this.turns?.versions ?? []);
+    this.presence = new Presence({ ...options.presence, database: options.database, states }, this);
     this.told = new Told(options.database, this);
     this.listener = new Listener(options.database, {
       channel: NOTIFY_CHANNEL,
@@ -199,6 +203,7 @@ export class Node implements OperationHost, Service {
 
   join(shift: PoolShift, definition: TrackerDefinition): void {
     this.shifts.add(shift);
+    this.failing.begun(shift.claim);
     this.placing.joined(shift);
     if (this.ticker && this.shifts.size === 1) this.startTicker();
     if (!definition.gate) return;

@@ -16,7 +16,7 @@ export interface Opens {
 export interface OpeningFacts {
   /** It has its name, hears from PostgreSQL, and has not been told to end. */
   readonly able: boolean;
-  /** Neither drained, nor behind while another node is not, nor at its target while another node has room. */
+  /** Neither drained, nor behind or at its target while others have room for all that it may keep. */
   readonly roomy: boolean;
   /** No peer of a minute ago is expected back (`placement/cold-start.ts`), and its picture of the cluster is new. */
   readonly mayAsk: boolean;

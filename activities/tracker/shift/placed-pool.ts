@@ -2,6 +2,10 @@
 import { labelOf } from '../../../workflows/tracker/options';
 import { kindOf, loadOf, type PlacedPool } from '../placement/types';
 import type { TrackerRow } from '../store/trackers';
+import type { PoolShift } from './pool-shift';
+
+/** A pool whose size differs by less than this part of it from what placement knows counts as before. */
+const SAME_SIZE = 0.05;
 
 /** Its load by the configuration, never measured. */
 export function placedPool(
@@ -16,6 +20,14 @@ export function placedPool(
     size: loadOf(members, intervals),
     members,
   };
+}
+
+/** Members and operations change while a pool is kept. @returns undefined: placement knows it as it is */
+export function grownPool(known: PlacedPool | undefined, shift: PoolShift): PlacedPool | undefined {
+  if (!known) return undefined;
+  const pool = placedPool({ name: shift.trackerName, options: shift.options }, shift.claim.pool, shift.members.size);
+  const same = Math.abs(pool.size - known.size) <= SAME_SIZE * known.size && pool.kind === known.kind;
+  return same ? undefined : pool;
 }
 
 export const idOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Incarnation, NodeRow } from '../store/nodes';
 import type { Clock } from './clock';
 import type { Figures, PlacingEvent } from './figures';
+import type { KnownStates } from './newer-code';
 
 export interface PlacingHost {
   readonly row: NodeRow;
@@ -10,6 +11,8 @@ export interface PlacingHost {
   readonly log: Logger;
   readonly definitions: ReadonlyMap<string, unknown>;
   readonly incarnation: Incarnation | undefined;
+  /** What its code does with the states of members. */
+  readonly states: KnownStates;
   readonly figures: Figures;
   /** Something happened to a pool that counters count. */
   placed(what: PlacingEvent, tracker: string): void;

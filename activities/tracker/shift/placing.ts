@@ -14,7 +14,7 @@ import type { PlacedPool } from '../placement/types';
 import type { ShiftEnd, ShiftInput } from '../../../workflows/tracker/contract';
 import { labelOf } from '../../../workflows/tracker/options';
 import { FenceSight } from './fence-sight';
-import { idOf, placedPool } from './placed-pool';
+import { grownPool, idOf, placedPool } from './placed-pool';
 import type { Database, Queryable } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
 import type { PoolClaim, SeenFence } from '../store/fence';
@@ -24,6 +24,7 @@ import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodes
 import type { OpeningFacts } from './openings';
 import { attemptOf, forgetOther, type Kept } from './kept-here';
 import type { PoolShift } from './pool-shift';
+import { readerOf } from './newer-code';
 import { Settings } from './node-settings';
 import type { PlacingHost } from './placing-host';
 
@@ -31,12 +32,8 @@ import type { PlacingHost } from './placing-host';
 const LOOK_MS = 250;
 /** The same while pools are on their way. */
 const QUICK_MS = 100;
-/** A pool whose size differs by less than this part of it from what placement knows counts as before. */
-const SAME_SIZE = 0.05;
 /** A pool that a node gives away because it ends waits so long for its runs. Milliseconds. */
 const LEAVING_MS = 1_000;
-
-const TAKE: Decision = { answer: 'take' };
 
 export class Placing {
   readonly placer: Placer;
@@ -59,7 +56,7 @@ export class Placing {
     private readonly random: () => number = Math.random,
   ) {
     this.settings = new Settings(new Set(host.definitions.keys()), new Set(host.row.labels));
-    this.placer = new Placer(host.row.name, this.settings.current());
+    this.placer = new Placer(host.row.name, this.settings.current(), host.states.writes);
     this.fences = new FenceSight(database);
   }
 
@@ -80,6 +77,17 @@ export class Placing {
     if (decision.answer === 'nobody') this.host.placed('declined', tracker.name);
     this.host.reopened();
     return decision;
+  }
+
+  /** It has states of that version, which this code cannot read. @returns the node that can, and is to keep the pool */
+  handOn(tracker: TrackerRow, { members, token }: SeenFence, claim: PoolClaim, version: number): string | undefined {
+    const pool = placedPool(tracker, claim.pool, members);
+    const to = readerOf(this.placer.view(this.now()), this.peers, pool, version);
+    if (to === undefined) return undefined;
+    this.over(claim, undefined);
+    this.placer.sent(pool, to, this.now());
+    this.fences.send(pool.id, token);
+    return to;
   }
 
   /** A shift keeps its pool now. */
@@ -140,12 +148,12 @@ export class Placing {
     settings.feel(pulse.lagMs, canOthersTake(cluster), host.incarnation?.crashes ?? 0, this.upMs, now);
     placer.settings = settings.current();
     return {
-      placement: placer.row(now),
+      placement: { ...placer.row(now), reads: host.states.reads },
       figures: host.figures.word(pulse, {
         share: loadAndShare(cluster).share ?? null,
         ...settings.factors,
         lacks: settings.lacks,
-        stuck: stuckPools(cluster, placer.pools.values()).length,
+        stuck: stuckPools(cluster, placer.pools.values(), placer.isRead).length,
       }),
     };
   }
@@ -267,7 +275,7 @@ export class Placing {
     }
     this.kept.set(pool.id, { claim, to: kept.to, other: kept.claim && kept });
     if (kept.to === undefined) this.placer.resized(pool);
-    return TAKE;
+    return { answer: 'take' };
   }
 
   private ask(pool: PlacedPool, claim: PoolClaim, input: ShiftInput, now: number): Decision {
@@ -314,7 +322,8 @@ export class Placing {
   private giveAway(): void {
     const now = this.now();
     for (const [id, kept] of this.kept) {
-      if (kept.shift) this.measure(kept.shift);
+      const grown = kept.shift && grownPool(this.placer.pools.get(id), kept.shift);
+      if (grown) this.placer.resized(grown);
       if (kept.claim !== undefined || kept.returnsUntil === undefined || now < kept.returnsUntil) continue;
       this.kept.delete(id);
       // Also where it was given away: what becomes of it is not this node's business any more.
@@ -333,17 +342,8 @@ export class Placing {
     this.host.reopened();
   }
 
-  /** Members and operations change while a pool is kept. */
-  private measure(shift: PoolShift): void {
-    const known = this.placer.pools.get(idOf(shift.claim));
-    if (!known) return;
-    const pool = placedPool({ name: shift.trackerName, options: shift.options }, shift.claim.pool, shift.members.size);
-    const same = Math.abs(pool.size - known.size) <= SAME_SIZE * known.size && pool.kind === known.kind;
-    if (!same) this.placer.resized(pool);
-  }
-
   private handBack(): void {
-    const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values()));
+    const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values(), this.placer.isRead));
     for (const [id, { shift, to }] of this.kept)
       if (shift && to === undefined && stuck.has(id)) shift.end('handed back');
   }

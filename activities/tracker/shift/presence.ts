@@ -11,6 +11,7 @@ import type { Attended, Incarnation, NodeRow, NodeWord } from '../store/nodes';
 import { Attendance, type AttendanceHost } from './attendance';
 import type { Clock } from './clock';
 import { Figures, type FiguresHost, type PlacingEvent } from './figures';
+import type { KnownStates } from './newer-code';
 import { Openings } from './openings';
 import { Placing } from './placing';
 import type { PlacingHost } from './placing-host';
@@ -23,6 +24,8 @@ export interface PresenceSetup {
   incarnation?: () => Incarnation | undefined;
   /** Since when Temporal cannot be reached, milliseconds; undefined: it can. */
   temporalRefusedMs?: () => number | undefined;
+  /** What the code does with the states of members. @default no members have any */
+  states?: KnownStates;
   /** In [0, 1). @default Math.random */
   random?: () => number;
 }
@@ -118,6 +121,9 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
   }
   get definitions(): ReadonlyMap<string, unknown> {
     return this.host.definitions;
+  }
+  get states(): KnownStates {
+    return this.setup.states ?? { reads: {}, writes: {} };
   }
   get incarnation(): Incarnation | undefined {
     return this.setup.incarnation?.();

@@ -12,13 +12,13 @@ import { analyzeTable, outgrownTables } from '../store/statistics';
 
 const LOOK_MS = 2_000;
 /**
- * Autovacuum may be at a table: it is looked at again. An ANALYZE reads a sample, 30,000 pages at most. A node that ends
- * waits for it.
+ * Autovacuum may be at a table: it is looked at again. An ANALYZE reads a sample, 30,000 pages at most. A node that
+ * ends waits for it.
  */
 const LIMITS = { lockTimeoutMs: 100, statementTimeoutMs: 10_000 };
 /**
- * Some locks are held for hours (autovacuum against wraparound), and some disks are too slow for an ANALYZE in its time:
- * such a table is tried again this much later, then twice as much, and keeps no other one from it. Milliseconds.
+ * Some locks are held for hours (autovacuum against wraparound), and some disks are too slow for an ANALYZE in its
+ * time: such a table is tried again this much later, then twice as much, and keeps no other one from it. Milliseconds.
  */
 const AGAIN_MS = 5_000;
 const LATEST_AGAIN_MS = 10 * 60_000;

@@ -13,17 +13,16 @@ import type { TemporalLink } from '../../lib/temporal';
 import type { Decision } from '../placement/take';
 import { seenFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { readTracker, type TrackerRow } from '../store/trackers';
-import { declinedFor } from './declined';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
 import type { Node } from './node';
-import { unreadableHere, type Reader } from './readable';
+import { leaveToOthers, unreadableHere, type Reader } from './readable';
 
 /** Between two tries to take a pool that somebody has locked, or of a database that is away. Milliseconds. */
 const TAKE_AGAIN_MS = 250;
 
 /** The parts of a node that take a pool; a simulated one has no more. */
 type Taker = Pick<Node, 'taking' | 'arriving' | 'clock' | 'isDraining'> &
-  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'> };
+  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'> & Partial<Pick<Node['placing'], 'handOn'>> };
 
 export interface Taken {
   fence: PoolFence;
@@ -68,9 +67,8 @@ export async function take(
       if (tracker.state !== 'stopped') decision ??= node.placing.offer(tracker, seen, claim, input);
       if (decision && decision.answer !== 'take') return decision;
       const unread = decision && (await inTurn(() => unreadableHere(node, database, claim)));
-      if (unread !== undefined) {
-        throw failure(ErrorType.Declined, unread, { nextRetryDelay: declinedFor(claim.attempt) });
-      }
+      if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
+      if (unread) return leaveToOthers(node, claim, { tracker, seen }, unread);
       const fence = await takeFence(database, claim, isCurrent, node.clock, inTurn, mayTake);
       if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
       return { tracker, fence, arrived: () => arrived?.() };

@@ -48,6 +48,11 @@ export interface NodeFigures {
   readonly lacks: readonly string[];
   /** Pools that it was told to keep, and cannot give away: it is drained, and no other node may keep them. */
   readonly stuck: number;
+  /**
+   * Pools that have come to it again and again in the last minute, and could not be begun; the last one of them with why,
+   * null: there is none.
+   */
+  readonly failing: { readonly pools: number; readonly example: string | null };
   readonly minute: LastMinute;
 }
 
@@ -58,6 +63,7 @@ const MOST = 1_000;
 export function readFigures(value: unknown): NodeFigures | undefined {
   if (!isObject(value)) return undefined;
   const minute = isObject(value.minute) ? value.minute : {};
+  const failing = isObject(value.failing) ? value.failing : {};
   return {
     eventLoop: amount(value.eventLoop) ?? 0,
     lagMs: amount(value.lagMs) ?? 0,
@@ -73,6 +79,10 @@ export function readFigures(value: unknown): NodeFigures | undefined {
     temporalRefusedMs: amount(value.temporalRefusedMs),
     lacks: Array.isArray(value.lacks) ? value.lacks.slice(0, MOST).filter((name) => typeof name === 'string') : [],
     stuck: amount(value.stuck) ?? 0,
+    failing: {
+      pools: amount(failing.pools) ?? 0,
+      example: typeof failing.example === 'string' ? failing.example : null,
+    },
     minute: {
       lateMs: amount(minute.lateMs),
       fetched: amount(minute.fetched) ?? 0,

@@ -13,6 +13,7 @@ import type { Database } from '../../lib/database';
 import type { Slots } from '../../../workflows/tracker/slots';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import type { EndedTurn } from '../member/ended';
+import type { StateVersions } from '../member/loading';
 import type { Struck } from '../member/strikes';
 import type { PoolSettled } from '../member/writer';
 import type { Clock } from '../shift/clock';
@@ -132,6 +133,11 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   /** The code of a tracker's members; undefined: they take no messages. */
   codeOf(tracker: string): LifeCode | undefined {
     return this.codes.get(tracker);
+  }
+
+  /** The definitions of states, by tracker. */
+  get versions(): [tracker: string, versions: StateVersions][] {
+    return [...this.codes].map(([tracker, { versions }]) => [tracker, versions]);
   }
 
   /** The pool is kept from now on; its mail is read at once. @param struck what may have ended its last keepers */

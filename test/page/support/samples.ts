@@ -173,6 +173,7 @@ export function node(name: string, more: Partial<NodeReport> = {}): NodeReport {
       temporalRefusedMs: null,
       lacks: [],
       stuck: 0,
+      failing: { pools: 0, example: null },
       minute: {
         lateMs: 14,
         fetched: 2_004_000,

@@ -6,6 +6,7 @@
 import { pino } from 'pino';
 import type { BufferFeed, FedEntry } from '../../../activities/buffer/feed';
 import { Clock } from '../../../activities/tracker/shift/clock';
+import { FailingPools } from '../../../activities/tracker/shift/failing-pools';
 import { ValueFeed } from '../../../activities/tracker/shift/feed';
 import { NodeHolds } from '../../../activities/tracker/shift/holds';
 import { Lateness } from '../../../activities/tracker/shift/lateness';
@@ -65,6 +66,7 @@ export class SimulatedNode implements WriterHost, OperationHost, PresenceHost {
   readonly row;
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
   readonly totals = new NodeTotals();
+  readonly failing = new FailingPools(this.clock);
   readonly presence: Presence;
   readonly isDraining = false;
   dead = false;

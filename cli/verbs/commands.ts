@@ -16,7 +16,8 @@ export function addStop(program: Command): void {
 
 export function addPause(program: Command): void {
   const text =
-    'fetch nothing, run no batch, begin no tick until it is resumed; adds, pushes and runs by hand are still taken';
+    'fetch nothing, handle no message, run no batch, begin no tick until it is resumed; ' +
+    'adds, messages, pushes and runs by hand are still taken';
   add(program, 'pause', text, (of, told) => of.pause(told));
 }
 

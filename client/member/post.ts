@@ -8,6 +8,7 @@ import { Clock } from '../../activities/tracker/shift/clock';
 import { insertMail } from '../../activities/tracker/store/mail';
 import { MailNotifier } from '../../activities/tracker/store/mail-notifier';
 import { clientChannel, type PoolAt } from '../../activities/tracker/store/mail-notices';
+import { UnkeptPools } from '../../activities/tracker/store/unkept';
 import { classOf } from '../../activities/lib/sqlstate';
 import type { Listener } from '../../activities/lib/listener';
 import { didYouMean } from '../../config/suggest';
@@ -23,7 +24,6 @@ import { Recent } from '../recent';
 import { RECEIVING, REPLIES } from './queries';
 import { Replies, ROWS, type Asked, type ReplyRow } from './replies';
 import { TrackerSender, type MailStore } from './tracker-sender';
-import { UnkeptPools } from './unkept';
 
 /** How long what was read of a tracker is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
@@ -85,7 +85,6 @@ export class Post {
     await Promise.all(this.senders.all().map((sender) => sender.idle()));
     await Promise.allSettled(this.underWay);
     await this.notifier.idle();
-    await this.unkept.idle();
     await this.listener?.stop();
   }
 

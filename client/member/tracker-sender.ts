@@ -204,7 +204,7 @@ export class TrackerSender {
       if (admission === 'wait') return open ? 'wait' : 'refused';
       return admission === 'taken' ? 'taken' : 'refused';
     });
-    this.sender.answered(outcomes, localNow(), MEMBER.waitMs);
+    this.sender.answered(outcomes, localNow(), MEMBER.waitMs, full);
   }
 
   /** The tracker is gone or stopped. It is looked at anew before the next batch, which says why, or goes through. */

@@ -85,8 +85,8 @@ const KIND: UnitKind<TrackerOptions> = {
 };
 
 /**
- * `stop` ends every shift; members and values stay. While it is paused nothing is fetched, and adds and removals are
- * still taken; `resume` also takes pools out of quarantine.
+ * `stop` ends every shift; members and values stay. While it is paused nothing is fetched and no message handled, and
+ * adds, removals and messages are still taken; `resume` also takes pools out of quarantine.
  */
 export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
   constructor(

@@ -17,7 +17,7 @@ export interface MemberPart {
   /** The version of its row; 0: there is none. */
   readonly expected: number;
   /** The row that it is to have, with the next version; undefined: the one that it has. */
-  readonly row?: Pick<Image, 'state' | 'stateVersion' | 'marks' | 'applied' | 'sets'>;
+  readonly row?: Pick<Image, 'state' | 'stateVersion' | 'marks' | 'applied' | 'wokenAt' | 'sets'>;
   /** It is to be a member, unless it was removed after this stamp. */
   readonly spawn?: number;
   readonly timersSet: readonly Timer[];
@@ -172,18 +172,19 @@ function againOf(turns: readonly EndedTurn[], mailGone: readonly number[]): Agai
 
 /** A change of timers alone is one of the row too: its version is what orders commits. */
 function isNewRow(base: Image, after: Image): boolean {
-  const { state, marks, applied, sets, timers } = after;
+  const { state, marks, applied, wokenAt, sets, timers } = after;
   return (
     state !== base.state ||
     marks !== base.marks ||
     applied !== base.applied ||
+    wokenAt !== base.wokenAt ||
     sets !== base.sets ||
     timers !== base.timers
   );
 }
 
-function rowOf({ state, stateVersion, marks, applied, sets }: Image): MemberPart['row'] {
-  return { state, stateVersion, marks, applied, sets };
+function rowOf({ state, stateVersion, marks, applied, wokenAt, sets }: Image): MemberPart['row'] {
+  return { state, stateVersion, marks, applied, wokenAt, sets };
 }
 
 /** The version of the row after this part of it. */

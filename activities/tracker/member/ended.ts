@@ -40,6 +40,8 @@ export interface Where {
   readonly limits: MemberLimits;
   /** Senders whose mail is still here: their numbers are not forgotten. */
   readonly awaited: (sender: string) => boolean;
+  /** When it last had a message or a timer, as far as its node knows; -Infinity: it does not know. */
+  readonly wokenAt: number;
 }
 
 const NOTHING = { sent: [], pushes: [], writes: [], bytes: 0 } as const;
@@ -48,7 +50,10 @@ export function handled(where: Where, entry: Entry, effects: Effects): EndedTurn
   const { image } = where;
   const { what } = entry;
   const { state, stateVersion, sets, pushes, writes, bytes } = effects;
-  const after: Image = { ...image, present: true, state, stateVersion, sets, timers: effects.timers };
+  const after: Image = {
+    ...{ ...image, present: true, state, stateVersion, sets, timers: effects.timers },
+    wokenAt: what.kind === 'apply' ? wokenBefore(where) : undefined,
+  };
   const common = { entry, outcome: 'handled', pushes, writes, bytes } as const;
   if (what.kind === 'timer') {
     return { ...common, after: { ...after, timers: without(effects.timers, what.timer) }, sent: effects.sent };
@@ -83,15 +88,15 @@ export function failed(where: Where, entry: Entry, thrown: unknown, now: number)
     // The next fetch brings another value; this one is not tried for ever.
     if (waitMs !== undefined) return { waitMs };
     const applied = new Map(image.applied).set(what.brought.operation, what.brought.fetchedAt);
-    return { ...NOTHING, entry, outcome: 'dead', after: { ...image, applied }, error };
+    return { ...NOTHING, entry, outcome: 'dead', after: { ...image, applied, wokenAt: wokenBefore(where) }, error };
   }
   if (what.kind === 'timer') {
     const { timer } = what;
     if (waitMs !== undefined) {
       const timers = new Map(image.timers).set(timer.name, { ...timer, at: now + waitMs, attempts });
-      return { ...NOTHING, entry, outcome: 'failed', after: { ...image, timers }, error };
+      return { ...NOTHING, entry, outcome: 'failed', after: { ...image, timers, wokenAt: undefined }, error };
     }
-    const after = { ...image, timers: without(image.timers, timer) };
+    const after = { ...image, timers: without(image.timers, timer), wokenAt: undefined };
     const dead = {
       json: timer.json,
       from: `timer ${timer.name}`,
@@ -112,6 +117,11 @@ export function failed(where: Where, entry: Entry, thrown: unknown, now: number)
   }
   const dead = deadOf(mail, attempts, error);
   return { ...NOTHING, ...gone(where, entry, mail), outcome: 'dead', bytes: mail.bytes, dead, error };
+}
+
+/** For a row that is written by what wakes nobody. */
+function wokenBefore({ image, wokenAt }: Where): number | undefined {
+  return wokenAt === -Infinity ? image.wokenAt : Math.max(wokenAt, image.wokenAt ?? wokenAt);
 }
 
 /** Mail that no handler sees. */
@@ -142,7 +152,8 @@ function whyDropped(why: Exclude<Dropped, 'twice'>, address: Address): Failed {
 }
 
 function gone(where: Where, entry: Entry, mail: Mail): Pick<EndedTurn, 'entry' | 'after' | 'gone'> {
-  return { entry, after: { ...where.image, marks: marksAfter(where, mail) }, gone: mail.id };
+  const after = { ...where.image, marks: marksAfter(where, mail), wokenAt: undefined };
+  return { entry, after, gone: mail.id };
 }
 
 function marksAfter({ image, limits, awaited }: Where, mail: Mail): Image['marks'] {

@@ -281,9 +281,9 @@ export class Member {
   }
 
   private get where(): Where {
-    const { address, image, limits, box } = this;
+    const { address, image, limits, box, wokenAt } = this;
     const awaited = (sender: string): boolean => box.hasFrom(sender);
-    return { address, image, limits, awaited };
+    return { address, image, limits, awaited, wokenAt };
   }
 
   private get view(): View {

@@ -30,14 +30,27 @@ export class PoolMail {
   wantsReading = false;
   private readonly known = new Map<number, { readonly member: Member; readonly storedAt: number }>();
   private reading:
-    | { number: number; rows: number; bytes: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> }
+    | {
+        number: number;
+        rows: number;
+        bytes: number;
+        gone: Set<number>;
+        spoiled: Set<string>;
+        full: Set<string>;
+        hasBlocked: boolean;
+      }
     | undefined;
   private readings = 0;
   private orders = 0;
   /** There is mail in the tables for which there was no room. */
   private hasLeft = false;
-  /** The same, as the last reading that has ended has found it. */
+  /**
+   * As the last reading that has ended has found it: there is, or may be, more mail in the tables than here. There may
+   * be where a reading does not look: behind what waits after a failure, and at members that have as much as they may.
+   */
   hasMore = false;
+  /** Members that had as much as they may at the last reading. */
+  private full: ReadonlySet<string> = new Set();
 
   constructor(private readonly limits: MemberLimits) {}
 
@@ -57,7 +70,10 @@ export class PoolMail {
     }
     // A part of the rows has that part of the bytes.
     const bytes = Math.ceil(this.limits.readBytes * Math.min(1, rows / this.limits.readRows));
-    this.reading = { number: ++this.readings, rows, bytes, gone: new Set(), spoiled: new Set(), full: new Set(full) };
+    this.reading = {
+      ...{ number: ++this.readings, rows, bytes, gone: new Set(), spoiled: new Set() },
+      ...{ full: new Set(full), hasBlocked: blocked.length > 0 },
+    };
     this.wantsReading = this.hasLeft = false;
     return { number: this.readings, known: [...this.known.keys()], full, blocked, rows, bytes };
   }
@@ -88,7 +104,9 @@ export class PoolMail {
       member.put({ what: { kind: 'mail', mail }, order: this.order(), reading: reading.number });
       touched.add(member);
     }
-    this.hasLeft = this.hasMore = left.size > 0 || upTo < Infinity;
+    this.full = reading.full;
+    this.hasLeft = left.size > 0 || upTo < Infinity;
+    this.hasMore = this.hasLeft || reading.full.size > 0 || reading.hasBlocked;
     this.wantsReading ||= upTo < Infinity && left.size === 0 && this.memory.fits(1, this.limits.poolMemory);
     const isCrowded = left.size > 0 && !this.memory.fits(1, this.limits.poolMemory);
     for (const member of members.values()) {
@@ -125,8 +143,13 @@ export class PoolMail {
 
   /** These rows are not there any more. */
   committed(ids: Iterable<number>): void {
-    for (const id of ids) this.gone(id);
-    this.wantsReading ||= this.hasLeft;
+    let wasFull = false;
+    for (const id of ids) {
+      const member = this.known.get(id)?.member;
+      wasFull ||= member !== undefined && this.full.has(member.address.id);
+      this.gone(id);
+    }
+    this.wantsReading ||= this.hasLeft || wasFull;
   }
 
   /** When the oldest of it was stored. @param none where there is none */

@@ -19,6 +19,8 @@ interface Waiting<T> {
   readonly bytes: number;
   readonly toldAt: number;
   readonly message: T;
+  /** It was told to wait since its pool is full: this one. */
+  readonly pool?: number | undefined;
 }
 
 export type Outcome = 'taken' | 'wait' | 'refused';
@@ -36,9 +38,11 @@ export class Sender<T> {
   private last = 0;
   /** By number, in their order. */
   private waiting = new Map<number, Waiting<T>>();
-  private batch: Outgoing<T>[] | undefined;
+  private batch: (Outgoing<T> & Waiting<T>)[] | undefined;
   /** Members that have no room, until then. */
   private readonly full = new Map<string, number>();
+  /** The same for pools: one of all that wait for a pool asks for them, or thousands would be told again and again. */
+  private readonly fullPools = new Map<number, number>();
   /** By member: the number that was stored last. In the order of their use. */
   private readonly stored = new Map<string, number>();
 
@@ -68,20 +72,22 @@ export class Sender<T> {
   /** The batch to write now; undefined: nothing may be, or the last one is not known yet. */
   next(now: number): readonly Outgoing<T>[] | undefined {
     if (this.batch) return undefined;
-    const batch: Outgoing<T>[] = [];
+    const batch: (Outgoing<T> & Waiting<T>)[] = [];
     const previous = new Map<string, number>();
     for (const [member, until] of this.full) if (until <= now) this.full.delete(member);
     // All that follow one of them to the same member stay behind it.
     const behind = new Set(this.full.keys());
+    const asked = new Set<number>();
     let bytes = 0;
     for (const one of this.waiting.values()) {
-      const { member } = one;
+      const { member, pool } = one;
       const room =
         batch.length < this.limits.batchEntries && (batch.length === 0 || bytes + one.bytes <= this.limits.batchBytes);
-      if (!room || behind.has(member)) {
+      if (!room || behind.has(member) || this.waitsForPool(one, asked, now)) {
         behind.add(member);
         continue;
       }
+      if (pool !== undefined) asked.add(pool);
       batch.push({ ...one, previous: previous.get(member) ?? this.stored.get(member) });
       previous.set(member, one.number);
       bytes += one.bytes;
@@ -91,17 +97,29 @@ export class Sender<T> {
     return (this.batch = batch);
   }
 
-  /** Its outcome, a message each. One that must wait is told again later, with the same number. */
-  answered(outcomes: readonly Outcome[], now: number, waitMs: number): void {
+  /**
+   * Its outcome, a message each. One that must wait is told again later, with the same number.
+   * @param pools by the place in the batch: the pool that is full, where that is why it must wait
+   */
+  answered(
+    outcomes: readonly Outcome[],
+    now: number,
+    waitMs: number,
+    pools: ReadonlyMap<number, number> = new Map(),
+  ): void {
     const { batch = [] } = this;
     this.batch = undefined;
     const again: [number, Waiting<T>][] = [];
     for (const [at, one] of batch.entries()) {
       const outcome = outcomes[at];
+      const pool = outcome === 'wait' ? pools.get(at) : undefined;
+      // It had room as far as its pool goes: so have all that wait for that.
+      if (one.pool !== undefined && one.pool !== pool && outcome !== 'refused') this.fullPools.delete(one.pool);
       if (outcome === 'taken') this.remember(one.member, one.number);
       if (outcome !== 'wait') continue;
-      again.push([one.number, one]);
-      this.full.set(one.member, now + waitMs);
+      again.push([one.number, { ...one, pool }]);
+      if (pool === undefined) this.full.set(one.member, now + waitMs);
+      else this.fullPools.set(pool, now + waitMs);
     }
     if (again.length > 0) this.waiting = new Map([...again, ...this.waiting].sort(([a], [b]) => a - b));
   }
@@ -117,6 +135,12 @@ export class Sender<T> {
    */
   abandon(): void {
     this.batch = undefined;
+  }
+
+  /** @param asked pools for which one is in the batch */
+  private waitsForPool({ pool }: Waiting<T>, asked: ReadonlySet<number>, now: number): boolean {
+    const until = pool === undefined ? undefined : this.fullPools.get(pool);
+    return until !== undefined && (until > now || asked.has(pool!));
   }
 
   private remember(member: string, number: number): void {

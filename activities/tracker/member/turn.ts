@@ -61,6 +61,8 @@ class StateOfTurn {
 
 export class Turn {
   readonly context: TurnContext;
+  /** Whether its code was called: it may have been given back before. */
+  hasBegun = false;
   private over = false;
   private readonly sent: Sent[] = [];
   private readonly pushes: Pushed[] = [];

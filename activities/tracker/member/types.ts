@@ -103,6 +103,10 @@ export interface Image {
   readonly marks: Marks;
   /** By operation: when the value was fetched that `apply` has had last. */
   readonly applied: ReadonlyMap<string, number>;
+  /**
+   * Its last message or timer, where a value was applied since, which wakes nobody. Undefined: its row says when.
+   */
+  readonly wokenAt?: number | undefined;
   readonly timers: ReadonlyMap<string, Timer>;
   /** How often a timer was set. */
   readonly sets: number;

@@ -8,6 +8,7 @@ import { lockFences, type LockedPool } from '../store/fence';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { changedMembers, freshnessOf, membersOf } from '../store/members';
 import { readSlots } from '../store/pools';
+import { findStruck } from '../store/strikes';
 import { readTracker } from '../store/trackers';
 import type { PoolShift } from './pool-shift';
 import type { FlushHost, Portion } from './portion';
@@ -119,8 +120,10 @@ async function followTrackers(
       loaded ||= begin.length > 0;
       shift.follow(row, begin.length > 0 ? await freshnessOf(db, shift.members.allKeys(), begin) : []);
       // Its members take messages from now on.
-      if (row.options.receive && host.turns && !shift.life && !shift.isOver)
-        host.turns.keep(shift, await readSlots(db, name, shift.claim.pool));
+      if (row.options.receive && host.turns && !shift.life && !shift.isOver) {
+        const slots = await readSlots(db, name, shift.claim.pool);
+        host.turns.keep(shift, slots, await findStruck(db, shift.claim, slots));
+      }
     }
   }
 }

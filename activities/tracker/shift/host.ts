@@ -65,7 +65,7 @@ export interface PoolLife {
   /** Values of these members were written, of operations that have `apply`. By the keys of their rows. */
   wrote(keys: readonly number[]): void;
   /** The options of now; undefined: the tracker's members take no messages any more. */
-  follow(options: ReceiveOptions | undefined): void;
+  follow(options: ReceiveOptions | undefined, isPaused: boolean): void;
   /** @param operations of the pool that are enabled */
   isAwake(id: string, operations: readonly While[]): boolean;
 }

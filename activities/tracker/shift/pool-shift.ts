@@ -195,7 +195,7 @@ export class PoolShift implements OperationShift {
       this.end('stopped');
       return;
     }
-    this.life?.follow(tracker.options.receive);
+    this.life?.follow(tracker.options.receive, tracker.state === 'paused');
     const now = this.setup.host.clock.now();
     this.operations.follow(tracker, freshness, now);
     this.awake.lookAgain(now);

@@ -7,6 +7,7 @@ import type { Queryable } from '../../lib/database';
 import type { TrackerRow } from '../store/trackers';
 import { writeFailures, writeSuccesses, type Rows } from '../store/values';
 import type { Slots } from '../../../workflows/tracker/slots';
+import type { Struck } from '../member/strikes';
 import type { Clock } from './clock';
 import type { FedEntries, ValueFeed } from './feed';
 import type { Operation } from './host';
@@ -31,7 +32,7 @@ export interface FlushHost {
   /** Turns of members wait for the connection: a transaction of values is to be short. Absent: there are none. */
   readonly turnsWait?: boolean;
   /** The turns of members; absent: no tracker of its config receives. */
-  readonly turns?: { keep(shift: PoolShift, slots: Slots): void } | undefined;
+  readonly turns?: { keep(shift: PoolShift, slots: Slots, struck: Struck): void } | undefined;
   /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
   readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }

@@ -1,6 +1,6 @@
 /**
- * The statements for what is left of members that are removed (`roster/apply.ts` will call `endLives` in its
- * transaction), and for what is forgotten a while later (the patrol will call `purgeLives`).
+ * The statements for what is left of members that are removed (`roster/apply.ts` calls `endLives` in its transaction),
+ * and for what is forgotten a while later (`turns/housekeeping.ts` calls `purgeLives`).
  */
 import { slotOf } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';

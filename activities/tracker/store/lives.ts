@@ -57,11 +57,18 @@ const UNAPPLIED: Statement = {
              where a ->> 0 = v.operation and (a ->> 1)::float8 >= ${ms('v.changed_at')}
            )`,
 };
-/** Members with a turn of late, for a node that has just taken their pool. */
+/** The name under which `applied` has when a member was woken, where its row was written by something else since. */
+const WOKEN = '';
+/** Members with a message or a timer of late, for a node that has just taken their pool. */
 const RECENT: Statement = {
   name: 'life-recent',
-  text: `select id, ${ms('written_at')} as at from longwatch.life
-         where tracker = $1 and slot between $2 and $3 and written_at > now() - make_interval(secs => $4::float8 / 1000) and state is not null`,
+  text: `select id, at from (
+           select l.id, coalesce((select (a ->> 1)::float8 from json_array_elements(l.applied::json) a where a ->> 0 = '${WOKEN}'),
+                                 ${ms('l.written_at')}) as at
+           from longwatch.life l
+           where l.tracker = $1 and l.slot between $2 and $3 and l.state is not null
+             and l.written_at > now() - make_interval(secs => $4::float8 / 1000)
+         ) w where at > ${ms('now()')} - $4::float8`,
 };
 const TIMERS_DUE: Statement = {
   name: 'timer-due',
@@ -213,8 +220,12 @@ function rowOf(part: MemberPart, place: { tracker: string }, placing: CommitOpti
   };
 }
 
-function columnsOf({ state, stateVersion, marks, applied, sets }: NonNullable<MemberPart['row']>): object {
-  return { state, schema: stateVersion, marks: marksToJson(marks), applied: JSON.stringify([...applied]), sets };
+function columnsOf({ state, stateVersion, marks, sets, ...row }: NonNullable<MemberPart['row']>): object {
+  return { state, schema: stateVersion, marks: marksToJson(marks), applied: JSON.stringify(appliedOf(row)), sets };
+}
+
+function appliedOf({ applied, wokenAt }: Pick<NonNullable<MemberPart['row']>, 'applied' | 'wokenAt'>) {
+  return wokenAt === undefined ? [...applied] : [...applied, [WOKEN, wokenAt]];
 }
 
 function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['placingOf']): object {
@@ -267,12 +278,16 @@ function storedOf(row: LifeRow): Stored {
   const { version, present, removed_at: removedAt } = row;
   const timers = timersOf(row);
   if (version === null) return { version: 0, removedAt, image: { ...NOT_STORED.image, present, timers } };
+  const applied = new Map(JSON.parse(row.applied ?? '[]') as [string, number][]);
+  const wokenAt = applied.get(WOKEN);
+  applied.delete(WOKEN);
   const image = {
     present,
     state: row.state,
     stateVersion: row.schema ?? 1,
     marks: marksFromJson(row.marks),
-    applied: new Map(JSON.parse(row.applied ?? '[]') as [string, number][]),
+    applied,
+    ...(wokenAt !== undefined && { wokenAt }),
     timers,
     sets: row.sets ?? 0,
   };

@@ -2,12 +2,13 @@
  * Says which pools have so much mail that their senders must wait (`longwatch.mail_full`): their mail is counted, no
  * further than its bounds matter, and the rule of `member/admission.ts` decides. The node that keeps a pool counts it
  * while it has more mail than the node has in memory (`turns/reader.ts`); the mail of a pool that nobody keeps is
- * counted by those who send there (`client/member/unkept.ts`). Senders ask the table with each batch (`mail.ts`), and
+ * counted by those who send there (`unkept.ts`). Senders ask the table with each batch (`mail.ts`), and
  * commits of turns for what handlers send: no message costs a count.
  */
 import { performance } from 'node:perf_hooks';
 import type { Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
+import { classOf } from '../../lib/sqlstate';
 import { isPoolFull } from '../member/admission';
 import { MEMBER, type MemberLimits } from '../member/constants';
 
@@ -28,7 +29,7 @@ const SAY: Statement = {
   name: 'mail-say-full',
   text: `insert into longwatch.mail_full as f (tracker, pool, entries, bytes, for_handlers)
          select p.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bool[]) as p (tracker, pool, entries, bytes, for_handlers)
-         join longwatch.tracker t on t.name = p.tracker
+         join longwatch.tracker t on t.name = p.tracker order by p.tracker, p.pool
          on conflict (tracker, pool) do update
          set entries = excluded.entries, bytes = excluded.bytes, for_handlers = excluded.for_handlers, counted_at = clock_timestamp()`,
 };
@@ -52,11 +53,34 @@ interface Counted extends CountedPool {
   readonly isFullForHandlers: boolean;
 }
 
-/** Counts the mail of these pools, and says of each whether it is full. */
+/** Pools of one statement: each may have hundreds of thousands of messages, and a statement has some seconds. */
+const TOGETHER = 4;
+
+/**
+ * Counts the mail of these pools, and says of each whether it is full. If it takes too long for some, it counts the
+ * others all the same. @throws what it failed with
+ */
 export async function sayWhichAreFull(
   db: Queryable,
   pools: readonly CountedPool[],
   limits: Pick<MemberLimits, 'poolMail' | 'handlerPoolMail'> = MEMBER,
+): Promise<void> {
+  const failed: unknown[] = [];
+  for (let from = 0; from < pools.length; from += TOGETHER) {
+    try {
+      await sayOfSome(db, pools.slice(from, from + TOGETHER), limits);
+    } catch (thrown) {
+      if (classOf(thrown) !== 'cancelled') throw thrown;
+      failed.push(thrown);
+    }
+  }
+  if (failed.length > 0) throw failed[0];
+}
+
+async function sayOfSome(
+  db: Queryable,
+  pools: readonly CountedPool[],
+  limits: Pick<MemberLimits, 'poolMail' | 'handlerPoolMail'>,
 ): Promise<void> {
   const counted = await count(db, pools, limits);
   const full = counted.filter(({ isFull }) => isFull);

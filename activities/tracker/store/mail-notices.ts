@@ -10,9 +10,11 @@
 import { createHash } from 'node:crypto';
 import { utf8Bytes } from '../../../workflows/lib/size';
 import type { QueryResultRow } from 'pg';
+import { slotsOf } from '../../../workflows/tracker/slots';
 import type { Statement } from '../../lib/database';
 import type { Address } from '../member/types';
 import type { Placing } from '../route';
+import type { CountedPool } from './mail-full';
 
 /** A node hears here of mail for the pools that it keeps. At most 63 bytes, whatever the node's name is. */
 export const nodeChannel = (node: string): string => `longwatch_mail_${digest(node)}`;
@@ -130,13 +132,16 @@ export async function announce(ask: Ask, announcements: readonly Announcement[])
 
 /** A pool that was let go, or never kept, has no node: its next keeper reads what is there. */
 export const KEPT = 'p.node is not null and p.released_at is null';
+/** A node that was not heard of for five seconds is gone, as for everybody: so it counts the mail of no pool. */
+export const LIVES = `n.ended_at is null and n.seen_at > now() - interval '5 seconds'`;
 
 const KEEPERS_OF_MEMBERS: Statement = {
   name: 'mail-keepers-of-members',
-  text: `select distinct p.node, p.tracker, p.pool
-         from unnest($1::text[], $2::bigint[]) as a (tracker, hash)
-         join longwatch.tracker t on t.name = a.tracker
-         join longwatch.pool p on p.tracker = a.tracker and p.pool = longwatch.pool_of(a.hash, t.pools) and ${KEPT}`,
+  text: `select distinct a.tracker, a.pool, a.pools, p.node, n.name is not null as lives
+         from (select m.tracker, longwatch.pool_of(m.hash, t.pools) as pool, t.pools
+               from unnest($1::text[], $2::bigint[]) as m (tracker, hash) join longwatch.tracker t on t.name = m.tracker) a
+         left join longwatch.pool p on p.tracker = a.tracker and p.pool = a.pool and ${KEPT}
+         left join longwatch.node n on n.name = p.node and ${LIVES}`,
 };
 const KEEPERS_OF_POOLS: Statement = {
   name: 'mail-keepers-of-pools',
@@ -144,16 +149,26 @@ const KEEPERS_OF_POOLS: Statement = {
          from longwatch.pool p where p.tracker = $1 and p.pool = any($2::int[]) and ${KEPT}`,
 };
 
-/** The nodes to be told of mail for these members, by the pools of now. @param placingOf as for its commit */
-export function keepersOf(
+/**
+ * The nodes to be told of mail for these members, by the pools of now; and the pools that no live node keeps, whose
+ * mail nobody else counts. @param placingOf as for its commit
+ */
+export async function keepersOf(
   ask: Ask,
   members: readonly Address[],
   placingOf: (tracker: string) => Placing,
-): Promise<PoolAt[]> {
-  return ask<PoolAt & QueryResultRow>(KEEPERS_OF_MEMBERS, [
+): Promise<{ keepers: PoolAt[]; unkept: CountedPool[] }> {
+  type Row = { tracker: string; pool: number; pools: number; node: string | null; lives: boolean };
+  const rows = await ask<Row>(KEEPERS_OF_MEMBERS, [
     members.map(({ tracker }) => tracker),
     members.map(({ tracker, id }) => placingOf(tracker)(id)),
   ]);
+  return {
+    keepers: rows.flatMap(({ node, tracker, pool }) => (node === null ? [] : [{ node, tracker, pool }])),
+    unkept: rows
+      .filter(({ lives }) => !lives)
+      .map(({ tracker, pool, pools }) => ({ tracker, pool, slots: slotsOf(pool, pools) })),
+  };
 }
 
 /** For a node that was told of pools which it does not keep: who does. */

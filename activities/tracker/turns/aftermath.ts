@@ -6,9 +6,11 @@
 import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
 import type { Address } from '../member/types';
+import type { MemberLimits } from '../member/constants';
 import type { EndedTurn } from '../member/ended';
-import { keepersOf } from '../store/mail-notices';
+import { keepersOf, type Ask } from '../store/mail-notices';
 import { membersByIds, type MemberRow } from '../store/members';
+import { UnkeptPools } from '../store/unkept';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
 
@@ -22,6 +24,7 @@ export interface Joining {
 export class Aftermath {
   private readonly spawned = new Map<PoolTurns, Set<string>>();
   private sent: Address[] = [];
+  private readonly unkept: UnkeptPools;
   private asking: Promise<void> | undefined;
   private joining: Promise<void> | undefined;
 
@@ -29,7 +32,10 @@ export class Aftermath {
     private readonly database: Database,
     private readonly host: TurnsHost,
     private readonly shiftOf: (pool: PoolTurns) => Joining | undefined,
-  ) {}
+    limits: MemberLimits,
+  ) {
+    this.unkept = new UnkeptPools(database.single, host.log, limits);
+  }
 
   /** These turns of a pool are committed. */
   of(pool: PoolTurns, turns: readonly EndedTurn[]): void {
@@ -61,7 +67,10 @@ export class Aftermath {
     while (this.sent.length > 0) {
       const sent = this.sent.splice(0);
       try {
-        this.host.notifier.toldMail(await keepersOf((...ask) => this.database.rows(...ask), sent, this.host.placingOf));
+        const ask: Ask = (...one) => this.database.rows(...one);
+        const { keepers, unkept } = await keepersOf(ask, sent, this.host.placingOf);
+        this.host.notifier.toldMail(keepers);
+        this.unkept.note(unkept);
       } catch (thrown) {
         this.host.log.debug({ err: errorOf(thrown) }, 'nodes could not be told of mail; they look each second');
       }

@@ -27,6 +27,7 @@ import { trackersOf, type CommitHost, type Pushes } from './committer';
 import type { PoolTurns } from './pool';
 import { ShiftOver } from './over';
 import { runCode } from './run';
+import type { RunsAlone } from './turner';
 
 const OURS = `longwatch.pool p
                where p.tracker = $1 and p.pool = $2 and p.token = $3 and p.run_id = $4 and p.shift = $5 and p.attempt = $6`;
@@ -77,7 +78,7 @@ class TurnFailed extends Error {
 /** It was not committed, for no fault of the code. */
 class NotCommitted extends Error {}
 
-export class AloneTurns {
+export class AloneTurns implements RunsAlone {
   /** Each transaction has one of its own: they may be rolled back in any order. */
   private readonly feeds: Pushes[] = [];
   /** Turns wait here for a connection, in the order in which they came, and not in the pool, which would fail them. */
@@ -92,12 +93,14 @@ export class AloneTurns {
     this.places = new Semaphore(database.most);
   }
 
+  inPlace(work: () => Promise<void>): Promise<void> {
+    return this.places.run(work);
+  }
+
   /** Never rejects. */
   async run(pool: PoolTurns, turn: Turn): Promise<void> {
-    await this.places.run(async () => {
-      if (pool.isClosed) pool.members.member(turn.member.id)?.giveBack(turn);
-      else await this.runNow(pool, turn);
-    });
+    if (pool.isClosed) pool.members.member(turn.member.id)?.giveBack(turn);
+    else await this.runNow(pool, turn);
   }
 
   private async runNow(pool: PoolTurns, turn: Turn): Promise<void> {

@@ -94,7 +94,6 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   private readonly inbox: Inbox;
   private readonly reader: MailReader;
   private readonly turner: Turner;
-  private readonly alone: AloneTurns;
   private readonly committer: Committer;
   private readonly aftermath: Aftermath;
   private readonly housekeeping: Housekeeping;
@@ -116,12 +115,11 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.notifier = new MailNotifier((...ask) => setup.database.rows(...ask), setup.log);
     this.inbox = new Inbox(setup.database, this, setup.log);
     this.reader = new MailReader(this, this.limits);
-    const strikes = new Strikes(this, this.limits);
-    this.turner = new Turner(this, setup.nodeConcurrency, strikes, (pool, turn) => this.alone.run(pool, turn));
-    this.alone = new AloneTurns(setup.handlers ?? setup.database, this, this.limits, () => setup.newPushes?.());
+    const alone = new AloneTurns(setup.handlers ?? setup.database, this, this.limits, () => setup.newPushes?.());
+    this.turner = new Turner(this, setup.nodeConcurrency, new Strikes(this, this.limits), alone);
     this.committer = new Committer(setup.values, setup.lane, this, this.limits);
     this.housekeeping = new Housekeeping(setup.database, setup.log, this.limits);
-    this.aftermath = new Aftermath(setup.database, this, (pool) => this.shifts.get(pool));
+    this.aftermath = new Aftermath(setup.database, this, (pool) => this.shifts.get(pool), this.limits);
     this.places = new Places(setup.database, new Map([...setup.definitions].map((one) => [one.name, one])));
     this.placingOf = this.places.of;
     for (const definition of setup.definitions) {
@@ -165,6 +163,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
       limits,
       struck,
     });
+    pool.isPaused = shift.closed() === 'paused';
     shift.life = pool;
     this.pools.add(pool);
     this.shifts.set(pool, shift);
@@ -319,7 +318,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     const more = this.turner.begin();
     let wakesAt = Infinity;
     for (const pool of this.pools) {
-      wakesAt = Math.min(wakesAt, pool.members.wakesAt);
+      if (!pool.isPaused) wakesAt = Math.min(wakesAt, pool.members.wakesAt);
       if (pool.members.wantsReading && !pool.reading) this.look(pool);
     }
     this.committer.go();

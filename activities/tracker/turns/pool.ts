@@ -66,6 +66,8 @@ export class PoolTurns implements KeptPool, PoolLife {
   begun = 0;
   /** No more turns begin. */
   isClosed = false;
+  /** No turn begins, for its tracker is paused; one that is under way ends. */
+  isPaused = false;
   /** For the commits of turns that have transactions of their own. */
   readonly door = new Door();
   reading = false;
@@ -153,7 +155,9 @@ export class PoolTurns implements KeptPool, PoolLife {
     return !isIdle(activity, operations, this.setup.now(), this.options.idleMs);
   }
 
-  follow(options: ReceiveOptions | undefined): void {
+  follow(options: ReceiveOptions | undefined, isPaused: boolean): void {
+    this.isPaused = isPaused;
+    this.setup.stirred();
     if (!options) return;
     this.options = options;
     this.take(options);

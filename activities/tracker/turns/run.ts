@@ -21,6 +21,7 @@ const RECEIVE = 'receive';
  */
 export async function runCode(host: RunHost, pool: PoolTurns, turn: Turn, db?: Queryable): Promise<void> {
   const { id } = turn.member;
+  turn.hasBegun = true;
   let controller: AbortController | undefined;
   let reason: Error | undefined;
   let giveUp!: (reason: Error) => void;
@@ -58,7 +59,10 @@ async function call(
   const { code, shift } = pool;
   const { what } = turn.entry;
   const context = contextOf(turn, { log: shift.log, signal, buffers: host.buffers, db });
-  if (code.load && pool.members.member(turn.member.id)?.hooked === false) {
+  const member = pool.members.member(turn.member.id);
+  if (code.load && member?.hooked === false) {
+    // Whatever comes of it: what it has made is for `unload`.
+    member.wasHooked = true;
     host.entering({ tracker: code.tracker, name: 'load' });
     await code.load(context);
   }

@@ -64,9 +64,10 @@ export class Strikes {
     }
     pool.strikes.begins(turn);
     const count = await this.count(pool, strike);
-    let cameBack = false;
     if (!turn.isOver) {
-      if (count !== undefined && count >= this.limits.strikes) fail(new ProcessEnded(this.limits.strikes));
+      // The shift has ended meanwhile.
+      if (pool.isClosed) pool.members.member(id)?.giveBack(turn);
+      else if (count !== undefined && count >= this.limits.strikes) fail(new ProcessEnded(this.limits.strikes));
       else if (count === undefined || this.isTooLate(turn)) {
         pool.members.readAgain(id, this.host.now());
         this.host.look(pool);
@@ -75,12 +76,11 @@ export class Strikes {
         if (count > 1)
           pool.shift.log.warn({ id, strikes: count }, 'the process of its last keeper may have ended by it');
         await handle();
-        cameBack = true;
       }
     }
     const isLast = pool.strikes.leaves(turn);
-    // One that did not begin proves nothing of what earlier keepers have counted.
-    if (!count || !cameBack || !isLast) return;
+    // One that did not begin proves nothing of what earlier keepers have counted: only our own is taken back.
+    if (!count || !isLast || (!turn.hasBegun && count > 1)) return;
     await this.takeBack(strike);
     pool.strikes.cleared(turn);
   }

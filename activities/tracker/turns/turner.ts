@@ -15,8 +15,12 @@ import type { Strikes } from './strikes';
 /** The thread is the node's too: after this, the rest waits for the next turn of the event loop. Milliseconds. */
 const SLICE_MS = 10;
 
-/** Runs a turn in a transaction of its own, from its beginning to its commit. */
-export type RunAlone = (pool: PoolTurns, turn: Turn) => Promise<void>;
+/** Runs turns in transactions of their own, from their beginning to their commit. */
+export interface RunsAlone {
+  /** Waits for a place first: there are as many as connections. Until then nothing of the turn has begun. */
+  inPlace(work: () => Promise<void>): Promise<void>;
+  run(pool: PoolTurns, turn: Turn): Promise<void>;
+}
 
 export class Turner {
   private running = 0;
@@ -26,7 +30,7 @@ export class Turner {
     private readonly host: TurnsHost,
     private readonly nodeConcurrency: number,
     private readonly strikes: Strikes,
-    private readonly alone: RunAlone,
+    private readonly alone: RunsAlone,
   ) {}
 
   /** Begins what can begin now, each pool one at a time. @returns whether there is more that could, and no time */
@@ -44,7 +48,7 @@ export class Turner {
   }
 
   private beginOne(pool: PoolTurns): boolean {
-    if (pool.isClosed || this.running >= this.nodeConcurrency) return false;
+    if (pool.isClosed || pool.isPaused || this.running >= this.nodeConcurrency) return false;
     if (pool.begun >= pool.options.concurrency) return false;
     const turn = pool.members.next(this.host.now());
     if (!turn) return false;
@@ -58,9 +62,11 @@ export class Turner {
   private async start(pool: PoolTurns, turn: Turn): Promise<void> {
     this.running++;
     pool.begun++;
+    const work = (): Promise<void> =>
+      pool.strikes.isCounted(turn) ? this.runCounted(pool, turn) : this.run(pool, turn);
     try {
-      if (pool.strikes.isCounted(turn)) await this.runCounted(pool, turn);
-      else await this.run(pool, turn);
+      // A strike says that its code may be at work: it is counted when that can begin.
+      await (pool.code.transaction ? this.alone.inPlace(work) : work());
     } finally {
       this.running--;
       pool.begun--;
@@ -79,7 +85,7 @@ export class Turner {
   private async run(pool: PoolTurns, turn: Turn): Promise<void> {
     const { members } = pool;
     try {
-      if (pool.code.transaction) return await this.alone(pool, turn);
+      if (pool.code.transaction) return await this.alone.run(pool, turn);
       await runCode(this.host, pool, turn);
     } catch (thrown) {
       if (thrown instanceof ShiftOver) return members.member(turn.member.id)?.giveBack(turn);

@@ -24,6 +24,7 @@ import {
 } from '../../../client/member/errors';
 import { hashId } from '../../../workflows/lib/hash';
 import { slotOf } from '../../../workflows/tracker/slots';
+import { writeNode } from '../../support/node-rows';
 import { eventually, Stack } from '../../support/stack';
 
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -175,30 +176,37 @@ test('the mailbox of a member is bounded; a sender waits for room and goes on wh
   expect((await mail()).map(({ json }) => json)).toEqual(['2', '3', '6', '5']);
 });
 
-test('the mail of a pool that nobody keeps is counted by who sends: past its bound a sender is told so by its name', async () => {
-  const { entries } = MEMBER.poolMail;
-  // No member has more than one message.
-  const fill = (count: number) =>
-    stack.sql(
-      `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at)
+test.each([
+  ['that nobody keeps', () => stack.sql('update longwatch.pool set node = null')],
+  ['whose node is not heard of any more', () => writeNode(stack.sql.bind(stack), { name: 'n', silentMs: 60_000 })],
+])(
+  'the mail of a pool %s is counted by who sends: past its bound a sender is told so by its name',
+  async (_, leave) => {
+    const { entries } = MEMBER.poolMail;
+    // No member has more than one message.
+    const fill = (count: number) =>
+      stack.sql(
+        `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at)
        select 0, nextval('longwatch.stamp'), 'rooms', 'm' || n, n, 's', '1', 1, now() from generate_series(1, $1) n`,
-      [count],
+        [count],
+      );
+    await fill(entries);
+    await leave();
+    await room().send(1);
+    await eventually('it was counted', async () => (await stack.sql('select 1 from longwatch.mail_full'))[0]);
+    const refused = room('other').send(2, { timeout: 300 });
+    await expect(refused).rejects.toThrow(MailboxFullError);
+    await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
+    await expect(refused).rejects.toThrow(
+      "pool 0 of 'rooms' had no room in time; the message to 'other' was not accepted",
     );
-  await fill(entries);
-  await stack.sql('update longwatch.pool set node = null');
-  await room().send(1);
-  await eventually('it was counted', async () => (await stack.sql('select 1 from longwatch.mail_full'))[0]);
-  const refused = room('other').send(2, { timeout: 300 });
-  await expect(refused).rejects.toThrow(MailboxFullError);
-  await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
-  await expect(refused).rejects.toThrow(
-    "pool 0 of 'rooms' had no room in time; the message to 'other' was not accepted",
-  );
-  const waits = room('other').send(3, { timeout: '1m' });
-  await stack.sql(`delete from longwatch.mail where slot > 100`);
-  await waits;
-  expect(await stack.sql('select 1 from longwatch.mail_full')).toEqual([]);
-}, 60_000);
+    const waits = room('other').send(3, { timeout: '1m' });
+    await stack.sql(`delete from longwatch.mail where slot > 100`);
+    await waits;
+    expect(await stack.sql('select 1 from longwatch.mail_full')).toEqual([]);
+  },
+  60_000,
+);
 
 test('what cannot be sent is refused, and says what to do', async () => {
   await write('plain', {});

@@ -20,7 +20,8 @@ import { byId, placingOf } from '../../../activities/tracker/route';
 import type { Route } from '../../../exports';
 import { hashId } from '../../../workflows/lib/hash';
 import { poolOf } from '../../../workflows/tracker/plan';
-import { slotOf } from '../../../workflows/tracker/slots';
+import { slotOf, slotsOf } from '../../../workflows/tracker/slots';
+import { writeNode } from '../../support/node-rows';
 import { eventually, Stack } from '../../support/stack';
 
 const log = pino({ level: 'silent' });
@@ -91,6 +92,8 @@ describe('On PostgreSQL', () => {
       `insert into longwatch.pool (tracker, pool, node, released_at)
        values ('t', 0, 'a', null), ('t', 1, 'b', null), ('t', 2, 'a', now()), ('t', 3, null, null)`,
     );
+    await writeNode(stack.sql.bind(stack), { name: 'a' });
+    await writeNode(stack.sql.bind(stack), { name: 'b', silentMs: 6_000 });
   });
   afterAll(async () => {
     await database?.close();
@@ -100,12 +103,13 @@ describe('On PostgreSQL', () => {
   const idOf = (pool: number): string => {
     for (let i = 0; ; i++) if (poolOf(hashId(`id${i}`), 5) === pool) return `id${i}`;
   };
+  const byPool = <T extends { pool: number }>(list: T[]) => list.sort((x, y) => x.pool - y.pool);
   const letter = (member: string): NewMail => ({ member, from: 's', json: '1', bytes: 1, toldAt: Date.now() });
   const insert = (tracker: string, ...members: string[]) =>
     database.transaction((db) => insertMail(db, tracker, members.map(letter), MEMBER));
 
   test('who inserts learns which nodes are to be told: those that keep the pools now', async () => {
-    const { state, admissions, keepers } = await insert('t', ...[0, 1, 2, 3, 4].map(idOf));
+    const { state, admissions, keepers, unkept } = await insert('t', ...[0, 1, 2, 3, 4].map(idOf));
     expect(state).toBe('running');
     expect(admissions).toEqual(Array(5).fill('taken'));
     const kept = [
@@ -113,9 +117,13 @@ describe('On PostgreSQL', () => {
       { node: 'b', tracker: 't', pool: 1 },
     ];
     expect(keepers).toEqual(kept);
+    // Two of them have nodes, and one of these is not heard of any more.
+    const without = [1, 2, 3, 4].map((pool) => ({ tracker: 't', pool, slots: slotsOf(pool, 5) }));
+    expect(byPool(unkept)).toEqual(without);
     const members = [0, 1, 2, 3, 4].map((pool) => ({ tracker: 't', id: idOf(pool) }));
-    const byPool = (list: typeof kept) => list.sort((x, y) => x.pool - y.pool);
-    expect(byPool(await keepersOf(ask, members, () => byId))).toEqual(kept);
+    const found = await keepersOf(ask, members, () => byId);
+    expect(byPool(found.keepers)).toEqual(kept);
+    expect(byPool(found.unkept)).toEqual(without);
     expect(byPool(await keepersOfPools(ask, { tracker: 't', pools: [0, 1, 2, 3, 4] }))).toEqual(kept);
   });
 
@@ -166,7 +174,7 @@ describe('On PostgreSQL', () => {
       const id = idOf(1);
       const placing = placingOf('t', 'by-corporation', { route: byCorporation });
       const found = await keepersOf(ask, [{ tracker: 't', id: `${id}/1` }], () => placing);
-      expect(found).toEqual([{ node: 'b', tracker: 't', pool: 1 }]);
+      expect(found.keepers).toEqual([{ node: 'b', tracker: 't', pool: 1 }]);
     });
   });
 

@@ -317,3 +317,32 @@ test('unload is called for each member in memory when its shift ends, also where
   );
   expect(unloaded.sort()).toEqual(['a', 'b']);
 });
+
+test('unload is called where load was, although no turn has ended well', async () => {
+  const called: string[] = [];
+  const { turns, kit, errors } = await nodeOf(
+    trackerOf({
+      load: ({ id }) => void called.push(`load ${id}`),
+      unload: ({ id }) => void called.push(`unload ${id}`),
+      receive: {
+        retryBase: '1h',
+        retryCap: '1h',
+        handle: () => {
+          throw new Error('no');
+        },
+      },
+    }),
+  );
+  await send([['a', {}]]);
+  turns.lookAtAll();
+  await becomes(
+    () => errors.length,
+    (count) => count === 1,
+  );
+  await turns.leave(kit.shift, true);
+  await becomes(
+    () => called.length,
+    (count) => count > 1,
+  );
+  expect(called).toEqual(['load a', 'unload a']);
+});

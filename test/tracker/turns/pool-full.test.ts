@@ -3,9 +3,13 @@
  * when a quarter of it is free.
  */
 import type { MemberContext } from '../../../config/define/member';
+import type { Queryable } from '../../../activities/lib/database';
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import { CountTimes, sayWhichAreFull } from '../../../activities/tracker/store/mail-full';
+import { hashId } from '../../../workflows/lib/hash';
+import { poolOf } from '../../../workflows/tracker/plan';
 import { slotsOf } from '../../../workflows/tracker/slots';
+import { rowOf } from '../shift-kit';
 import { becomes, database, handled, nodeOf, send, stack, trackerOf } from './kit';
 
 const limits = {
@@ -54,6 +58,49 @@ test('its keeper says that it is full: senders wait, whoever they send to, until
   await handled();
 }, 30_000);
 
+test('mail that is kept back by messages which fail is counted as well', async () => {
+  const fails = () => {
+    throw new Error('no');
+  };
+  const { poolMail, handlerPoolMail } = limits;
+  const failing = trackerOf({ receive: { retryBase: '1h', retryCap: '1h', handle: fails } });
+  const { turns } = await nodeOf(failing, { limits: { poolMail, handlerPoolMail } });
+  await send(['a', 'b', 'c'].flatMap((id) => [1, 2, 3].map((n): [string, unknown] => [id, n])));
+  await becomes(
+    () => (turns.lookAtAll(), full()),
+    (rows) => rows.length > 0,
+  );
+  expect(await full()).toEqual([{ pool: 0, entries: 9, for_handlers: false }]);
+  expect(await send([['other', 1]])).toEqual(['wait']);
+}, 30_000);
+
+test('what handlers send into a pool that nobody keeps is counted by their node', async () => {
+  const receiving = trackerOf({
+    receive: ({ to }: { to?: string }, ctx: MemberContext) => {
+      if (to !== undefined) ctx.send(to, {});
+    },
+  });
+  const { name, options } = rowOf(receiving);
+  await stack.sql('insert into longwatch.tracker (name, options, pools) values ($1, $2, 2)', [
+    name,
+    JSON.stringify(options),
+  ]);
+  const idIn = (pool: number, from = 0): string => {
+    for (let i = from; ; i++) if (poolOf(hashId(`m${i}`), 2) === pool) return `m${i}`;
+  };
+  const { turns } = await nodeOf(receiving, { limits, layout: { pool: 0, pools: 2 } });
+  await stack.sql('update longwatch.tracker set pools = 2');
+  const rows = await becomes(
+    async () => {
+      await send([[idIn(0), { to: idIn(1, Math.floor(Math.random() * 1_000)) }]]);
+      turns.lookAtAll();
+      return full();
+    },
+    (found) => found.length > 0,
+  );
+  expect(rows).toMatchObject([{ pool: 1 }]);
+}, 30_000);
+
 describe('whoever counts', () => {
   const pool = { tracker: 't', pool: 0, slots: slotsOf(0, 1) };
   const count = () => sayWhichAreFull(database.single, [pool], limits);
@@ -98,6 +145,22 @@ describe('whoever counts', () => {
     await stack.sql('delete from longwatch.tracker');
     await count();
     expect(await full()).toEqual([]);
+  });
+
+  test('counts many in parts, and where one of these takes too long, says so of the others all the same', async () => {
+    const { turns } = await nodeOf(waiting);
+    turns.pools.forEach((one) => (one.isClosed = true));
+    await send(many(8));
+    const nowhere = Array.from({ length: 4 }, (_, i) => ({ ...pool, tracker: 'u', pool: i }));
+    let statements = 0;
+    const failing: Queryable = {
+      query: (query) => {
+        if (++statements === 1) return Promise.reject(Object.assign(new Error('it took too long'), { code: '57014' }));
+        return database.single.query(query);
+      },
+    };
+    await expect(sayWhichAreFull(failing, [...nowhere, pool], limits)).rejects.toThrow('it took too long');
+    expect(await full()).toEqual([{ pool: 0, entries: 8, for_handlers: false }]);
   });
 
   test('does so one at a time, and not again at once', async () => {

@@ -1,12 +1,14 @@
 /**
  * Counts the mail of pools that nobody keeps, for those who send there: while no node runs, mail would grow without a
- * bound as members are made by it. All that a program has sent to since its last count is counted together, at most
- * each second. Made by `post.ts`; what it finds is said in the database (`store/mail-full.ts`), for all who send.
+ * bound as members are made by it. All that a process has sent to since its last count is counted together, at most
+ * each second. Programs have one (`client/member/post.ts`), and nodes, for what their handlers send
+ * (`turns/aftermath.ts`); what it finds is said in the database (`mail-full.ts`), for all who send.
  */
 import type { Logger } from 'pino';
-import type { Queryable } from '../../activities/lib/database';
-import { errorOf } from '../../activities/lib/failures';
-import { CountTimes, sayWhichAreFull, type CountedPool } from '../../activities/tracker/store/mail-full';
+import type { Queryable } from '../../lib/database';
+import { errorOf } from '../../lib/failures';
+import type { MemberLimits } from '../member/constants';
+import { CountTimes, sayWhichAreFull, type CountedPool } from './mail-full';
 
 export class UnkeptPools {
   private readonly counts = new CountTimes();
@@ -15,6 +17,7 @@ export class UnkeptPools {
   constructor(
     private readonly db: Queryable,
     private readonly log: Pick<Logger, 'debug'>,
+    private readonly limits?: MemberLimits,
   ) {}
 
   /** Something was sent there. */
@@ -23,16 +26,11 @@ export class UnkeptPools {
     if (this.noted.size > 0) this.counts.run(() => this.count());
   }
 
-  /** The count that is under way has ended. */
-  async idle(): Promise<void> {
-    await this.counts.idle();
-  }
-
   private async count(): Promise<void> {
     const pools = [...this.noted.values()];
     this.noted = new Map();
     try {
-      await sayWhichAreFull(this.db, pools);
+      await sayWhichAreFull(this.db, pools, this.limits);
     } catch (thrown) {
       this.log.debug({ err: errorOf(thrown) }, 'the mail of pools that nobody keeps was not counted');
     }

@@ -75,8 +75,8 @@ export function describeLife({ mail, timers }: Pick<BriefLife, 'mail' | 'timers'
   return [
     describeMail(mail),
     ...timers.map(
-      ({ name, at, attempts }) =>
-        `timer ${inline(name)}: at ${at}${attempts > 0 ? `, failed ${attempts} ${attempts === 1 ? 'time' : 'times'}` : ''}`,
+      ({ name, at, attempts, strikes }) =>
+        `timer ${inline(name)}: at ${at}${attempts > 0 ? `, failed ${plural(attempts, 'time')}` : ''}${suspected(strikes)}`,
     ),
   ];
 }
@@ -86,11 +86,17 @@ function describeMail({ entries, bytes, oldestAt }: WaitingMail): string {
   return `mail: ${plural(entries, 'message')}, ${bytes} bytes, the oldest for ${ago(oldestAt!)}`;
 }
 
-function describeMessage({ from, message, storedAt, isRequest, attempts, error, notBefore }: MemberMessage): string {
+function describeMessage(given: MemberMessage): string {
+  const { from, message, storedAt, isRequest, attempts, error, notBefore, strikes } = given;
   const kind = isRequest ? 'request' : 'message';
-  const failed = error === null ? '' : `; failed ${attempts} ${attempts === 1 ? 'time' : 'times'}: ${inline(error)}`;
+  const failed = error === null ? '' : `; failed ${plural(attempts, 'time')}: ${inline(error)}`;
   const waits = notBefore === null ? '' : `, again at ${notBefore}`;
-  return `${kind} from ${inline(from)} at ${storedAt}: ${short(JSON.stringify(message), 100)}${failed}${waits}`;
+  return `${kind} from ${inline(from)} at ${storedAt}: ${short(JSON.stringify(message), 100)}${failed}${waits}${suspected(strikes)}`;
+}
+
+function suspected(strikes: number): string {
+  if (strikes === 0) return '';
+  return `; ${strikes === 1 ? 'one process' : `${strikes} processes`} may have ended by it (after three it is handled no more)`;
 }
 
 async function reload(tracker: string, id: string, flags: OperatorFlags): Promise<void> {

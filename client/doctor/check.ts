@@ -1,6 +1,6 @@
 /**
- * The form of a check of `longwatch doctor`, and the words that all of them use. For `checks.ts` and
- * `cluster-checks.ts`.
+ * The form of a check of `longwatch doctor`, and the words that all of them use. For `checks.ts`, `cluster-checks.ts`
+ * and `member-checks.ts`.
  */
 import type { Fact, Facts } from './facts';
 

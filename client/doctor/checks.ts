@@ -4,6 +4,7 @@
  * never the same as well. Run by `doctor.ts`.
  */
 import { CLUSTER_CHECKS } from './cluster-checks';
+import { MEMBER_CHECKS } from './member-checks';
 import { count, duration, groupBy, notice, plural, problem, type Check } from './check';
 import type { Status, TrackerSummary } from '../status';
 
@@ -215,6 +216,7 @@ export const CHECKS: readonly Check[] = [
           notice(`buffer ${name} has ${plural(dead, 'dead letter')}`, `npx longwatch dead list ${name}`),
         ),
   },
+  ...MEMBER_CHECKS,
   {
     id: 'job-stuck',
     reads: 'ticks of jobs that cannot go on',

@@ -13,6 +13,7 @@ import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 import { DRAINS_FOR } from '../../activities/tracker/store/nodes';
 import { errorText } from '../../workflows/lib/text';
+import { memberTroubles, type MemberTroubles } from './member-facts';
 
 /** A part that was read, or why it could not be. */
 export type Fact<T> = { readonly known: true; readonly value: T } | { readonly known: false; readonly why: string };
@@ -70,6 +71,8 @@ export interface Facts {
   readonly cluster: Fact<ClusterReport>;
   readonly drains: Fact<readonly Drain[]>;
   readonly labels: Fact<readonly LabelQueue[]>;
+  /** Mail that waits for room, messages that may end processes, dead letters. */
+  readonly members: Fact<MemberTroubles>;
   readonly compensations: Fact<readonly BrokenCompensation[]>;
   /** Why the namespace does not belong to this database; null: it does. */
   readonly namespace: Fact<string | null>;
@@ -134,21 +137,47 @@ export async function gatherFacts(
   connections: Connections,
   broken: () => Promise<readonly BrokenCompensation[]>,
 ): Promise<Facts> {
-  const [status, quarantined, silent, unkept, cluster, drains, labels, compensations, namespace, encoding, polled] =
-    await Promise.all([
-      fact(() => readStatus(connections)),
-      fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
-      fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
-      fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
-      fact(() => readNodes(connections)),
-      fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
-      fact(() => labelQueues(connections)),
-      fact(broken),
-      fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
-      fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
-      fact(() => connections.workersPoll()),
-    ]);
-  return { status, quarantined, silent, unkept, cluster, drains, labels, compensations, namespace, encoding, polled };
+  const [
+    status,
+    quarantined,
+    silent,
+    unkept,
+    cluster,
+    drains,
+    labels,
+    members,
+    compensations,
+    namespace,
+    encoding,
+    polled,
+  ] = await Promise.all([
+    fact(() => readStatus(connections)),
+    fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
+    fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
+    fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
+    fact(() => readNodes(connections)),
+    fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
+    fact(() => labelQueues(connections)),
+    fact(() => memberTroubles(connections)),
+    fact(broken),
+    fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
+    fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
+    fact(() => connections.workersPoll()),
+  ]);
+  return {
+    status,
+    quarantined,
+    silent,
+    unkept,
+    cluster,
+    drains,
+    labels,
+    members,
+    compensations,
+    namespace,
+    encoding,
+    polled,
+  };
 }
 
 async function labelQueues(connections: Connections): Promise<LabelQueue[]> {

@@ -41,6 +41,8 @@ export interface MemberTimer {
   at: string;
   /** How often its handler has failed on it. */
   attempts: number;
+  /** As of a message. */
+  strikes: number;
   message: Json;
 }
 
@@ -55,6 +57,8 @@ export interface MemberMessage {
   error: string | null;
   /** After a failure it waits until then. */
   notBefore: string | null;
+  /** Processes that have ended, one after another, while its handler may have been at work; three are too many. */
+  strikes: number;
   trace: Trace | null;
 }
 
@@ -105,15 +109,21 @@ const SHOW: Statement = {
                left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
          cross join ${MAIL}`,
 };
+/** A message, or a timer, of `t`: by its key, as `ctx.key` says it (`activities/tracker/member/turn.ts`). */
+const STRIKES = (rest: string, member: string): string =>
+  `left join longwatch.strike s on s.tracker = t.tracker and s.slot = t.slot and s.key = t.tracker || '/' || t.${member} || '/' || ${rest}`;
 const TIMERS: Statement = {
   name: 'client-life-timers',
-  text: `select name, ${ms('at')} as at, attempts, json from longwatch.timer where tracker = $1 and id = $2 order by at, name`,
+  text: `select t.name, ${ms('t.at')} as at, t.attempts, t.json, coalesce(s.count, 0) as strikes
+         from longwatch.timer t ${STRIKES("'timer/' || t.set", 'id')}
+         where t.tracker = $1 and t.id = $2 order by t.at, t.name`,
 };
 const MESSAGES_OF: Statement = {
   name: 'client-life-messages',
-  text: `select sender, json, bytes, ${ms('stored_at')} as stored_at, request is not null as is_request, attempts, error,
-                ${ms('not_before')} as not_before, trace
-         from longwatch.mail where tracker = $1 and slot = $2 and member = $3 order by id limit ${MESSAGES}`,
+  text: `select t.sender, t.json, t.bytes, ${ms('t.stored_at')} as stored_at, t.request is not null as is_request, t.attempts,
+                t.error, ${ms('t.not_before')} as not_before, t.trace, coalesce(s.count, 0) as strikes
+         from longwatch.mail t ${STRIKES('coalesce(t.request, t.id::text)', 'member')}
+         where t.tracker = $1 and t.slot = $2 and t.member = $3 order by t.id limit ${MESSAGES}`,
 };
 /**
  * The holder's next commit of it finds another version than it knows: it reads the row, and handles once more. A member
@@ -183,7 +193,7 @@ export async function readLife(
     const slot = (await slotsOfMembers(db, tracker, [id], connections.definitions.get(tracker))).get(id)!;
     const [row] = await run<Row>(db, SHOW, [tracker, id, slot]);
     if (!row!.present && row!.state === null && row!.entries === 0 && row!.dead === 0) return undefined;
-    type TimerRow = { name: string; at: number; attempts: number; json: string };
+    type TimerRow = { name: string; at: number; attempts: number; json: string; strikes: number };
     const timers = await run<TimerRow>(db, TIMERS, [tracker, id]);
     const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, slot, id]);
     return {
@@ -192,8 +202,8 @@ export async function readLife(
       state: JSON.parse(row!.state ?? 'null') as Json,
       stateVersion: row!.schema,
       messages: messages.map(messageOf),
-      timers: timers.map(({ name, at, attempts, json }) => ({
-        ...{ name, at: iso(at), attempts },
+      timers: timers.map(({ name, at, attempts, json, strikes }) => ({
+        ...{ name, at: iso(at), attempts, strikes },
         message: JSON.parse(json) as Json,
       })),
       dead: row!.dead,
@@ -210,7 +220,7 @@ export async function briefLife(connections: Connections, tracker: string, id: s
   const life = await readLife(connections, tracker, id);
   if (!life || (life.version === 0 && life.mail.entries === 0 && life.dead === 0)) return null;
   const { version, stateBytes, writtenAt, mail, dead, timers } = life;
-  const brief = timers.map(({ name, at, attempts }) => ({ name, at, attempts }));
+  const brief = timers.map(({ name, at, attempts, strikes }) => ({ name, at, attempts, strikes }));
   return { version, stateBytes, writtenAt, mail, dead, timers: brief };
 }
 
@@ -224,6 +234,7 @@ interface MessageRow {
   attempts: number;
   error: string | null;
   not_before: number | null;
+  strikes: number;
   trace: string | null;
 }
 
@@ -237,6 +248,7 @@ function messageOf(row: MessageRow): MemberMessage {
     attempts: row.attempts,
     error: row.error,
     notBefore: iso(row.not_before),
+    strikes: row.strikes,
     trace: row.trace === null ? null : (JSON.parse(row.trace) as Trace),
   };
 }

@@ -29,6 +29,7 @@ const Message = z
     attempts: z.number(),
     error: z.string().nullable(),
     notBefore: Time.nullable(),
+    strikes: z.number().openapi({ description: 'processes that have ended while its handler may have been at work' }),
     trace: TraceShape.nullable(),
   })
   .openapi('MemberMessage');
@@ -41,7 +42,9 @@ export const MemberLifeDetailsShape = shapeOf<MemberLifeDetails>()(
       state: AnyJson,
       stateVersion: z.number(),
       messages: z.array(Message).openapi({ description: 'the first 20 that wait, in their order' }),
-      timers: z.array(z.object({ name: z.string(), at: Time, attempts: z.number(), message: AnyJson })),
+      timers: z.array(
+        z.object({ name: z.string(), at: Time, attempts: z.number(), strikes: z.number(), message: AnyJson }),
+      ),
       dead: z.number(),
     })
     .openapi('MemberLifeDetails'),

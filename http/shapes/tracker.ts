@@ -142,7 +142,7 @@ const Life = shapeOf<BriefLife>()(
       stateBytes: z.number().nullable(),
       writtenAt: Time.nullable(),
       mail: z.object({ entries: z.number(), bytes: z.number(), oldestAt: Time.nullable() }),
-      timers: z.array(z.object({ name: z.string(), at: Time, attempts: z.number() })),
+      timers: z.array(z.object({ name: z.string(), at: Time, attempts: z.number(), strikes: z.number() })),
       dead: z.number(),
     })
     .openapi('Life'),

@@ -4,6 +4,7 @@
 import { CHECKS } from '../../client/doctor/checks';
 import { diagnose } from '../../client/doctor/doctor';
 import type { Fact, Facts } from '../../client/doctor/facts';
+import type { FullPool, MemberTroubles } from '../../client/doctor/member-facts';
 import type { BufferSummary } from '../../client/buffer/status';
 import type { ClusterReport, NodeReport } from '../../client/cluster/nodes';
 import { FIGURES } from '../support/node-rows';
@@ -59,9 +60,24 @@ const cluster = (nodes: NodeReport[]): ClusterReport => ({ nodes, heartbeats: []
 const unkept = (pool: number, forMs: number | null, queue: string | null = null) => ({
   ...{ tracker: 'characters', pool, node: 'a', forMs, queue },
 });
+const members = (more: Partial<MemberTroubles>): MemberTroubles => ({ full: [], suspects: [], dead: [], ...more });
+const full = (more: Partial<FullPool>): FullPool => ({
+  ...{
+    tracker: 'rooms',
+    pool: 3,
+    entries: 50_000,
+    bytes: 6.5 * 2 ** 20,
+    forHandlers: false,
+    countedMs: 900,
+    node: 'a',
+  },
+  ...{ looked: 1_000, failed: 20, error: 'Error: no' },
+  ...more,
+});
 const facts = (more: Partial<Facts> = {}): Facts => ({
   ...{ status: known(status()), quarantined: known([]), silent: known([]), compensations: known([]) },
   ...{ unkept: known([]), cluster: known(cluster([])), drains: known([]), labels: known([]) },
+  members: known(members({})),
   ...{ namespace: known(null), encoding: known(null), polled: known(true) },
   ...more,
 });
@@ -219,6 +235,38 @@ const CASES: [check: string, facts: Facts, what: RegExp][] = [
     'dead-letters',
     facts({ status: known(status({ buffers: [buffer({ dead: 4 })] })) }),
     /^buffer changes has 4 dead letters$/,
+  ],
+  [
+    'mail-full',
+    facts({ members: known(members({ full: [full({}), full({ pool: 4 })] })) }),
+    /^2 pools of rooms are full of mail, so senders wait: pool 3 has 50,000 messages \(6.5 MB\)$/,
+  ],
+  [
+    'mail-full',
+    facts({ members: known(members({ full: [full({ forHandlers: true, failed: 800 })] })) }),
+    /^1 pool of rooms is full of mail, so senders wait, and handlers fail: pool 3 .*; of 1,000 that were looked at 800 have failed .*: Error: no$/,
+  ],
+  [
+    'mail-full',
+    facts({ members: known(members({ full: [full({ node: null, countedMs: 7_200_000, looked: 0, failed: 0 })] })) }),
+    /\(6.5 MB\), as counted 2 h ago, and no node keeps it$/,
+  ],
+  [
+    'member-suspects',
+    facts({
+      members: known(members({ suspects: [{ tracker: 'rooms', messages: 2, key: 'rooms/lobby/4711', strikes: 2 }] })),
+    }),
+    /^2 messages of rooms may end the process that handles them: 2 processes have ended with rooms\/lobby\/4711 at work$/,
+  ],
+  [
+    'member-dead-letters',
+    facts({ members: known(members({ dead: [{ tracker: 'rooms', letters: 1_001 }] })) }),
+    /^members of rooms have more than 1,000 dead letters$/,
+  ],
+  [
+    'member-dead-letters',
+    facts({ members: known(members({ dead: [{ tracker: 'rooms', letters: 1 }] })) }),
+    /^members of rooms have 1 dead letter$/,
   ],
   [
     'job-stuck',

@@ -126,8 +126,8 @@ test('the state of a member, what waits for it, and its dead letters', async () 
   const life = await desk.ask('/trackers/things/members/a%2Fb/life');
   expect(life.body).toMatchObject({
     state: { n: 1 },
-    messages: [{ message: 'x', trace: { requestId: 'r' } }],
-    timers: [{ name: 'close', message: [1] }],
+    messages: [{ message: 'x', strikes: 0, trace: { requestId: 'r' } }],
+    timers: [{ name: 'close', strikes: 0, message: [1] }],
     dead: 1,
   });
   const listed = await desk.ask('/trackers/things/lives');

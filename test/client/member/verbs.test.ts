@@ -117,6 +117,16 @@ describe('member list, show and reload', () => {
       `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('rooms', 'lobby', 'close', $1, 1, '2027-01-01Z', '{"t":1}')`,
       [slot('lobby')],
     );
+    const strike = (key: string, count: number) =>
+      stack.sql(
+        `insert into longwatch.strike (tracker, slot, key, count, keeper) values ('rooms', $1, $2, $3, '0/1')`,
+        [...[slot('lobby'), `rooms/lobby/${key}`, count]],
+      );
+    await strike(String((await mail())[0]!.id), 2);
+    await strike('timer/1', 1);
+    // These are strikes of a value, and of a message that is not there any more.
+    await strike('look/1', 1);
+    await strike('1', 3);
     await die('lobby', 1);
     const shown = await longwatch.tracker('rooms').member('lobby').show();
     expect(shown).toMatchObject({
@@ -130,8 +140,10 @@ describe('member list, show and reload', () => {
         dead: 1,
       },
       mail: { entries: 1, bytes: 11 },
-      messages: [{ message: { say: 'x' }, isRequest: false, attempts: 2, error: 'no', trace: { requestId: 'r' } }],
-      timers: [{ name: 'close', at: '2027-01-01T00:00:00.000Z', attempts: 0, message: { t: 1 } }],
+      messages: [
+        { message: { say: 'x' }, isRequest: false, attempts: 2, error: 'no', strikes: 2, trace: { requestId: 'r' } },
+      ],
+      timers: [{ name: 'close', at: '2027-01-01T00:00:00.000Z', attempts: 0, strikes: 1, message: { t: 1 } }],
     });
     const page = await longwatch.tracker('rooms').lives({ limit: 1 });
     expect(page).toMatchObject({
@@ -147,6 +159,8 @@ describe('member list, show and reload', () => {
       'timer close: at 2027',
       '1 dead letter',
       'failed 2 times: no',
+      '; 2 processes may have ended by it (after three it is handled no more)',
+      'at 2027-01-01T00:00:00.000Z; one process may have ended by it',
       '"ж"',
     ])
       expect(text).toContain(part);
@@ -154,6 +168,21 @@ describe('member list, show and reload', () => {
     const of = await longwatch.tracker('rooms').show('lobby');
     expect(of.life).toMatchObject({ version: 7, dead: 1, timers: [{ name: 'close' }], mail: { entries: 1 } });
     expect((await cli('show', 'rooms', 'lobby')).out).toContain('mail: 1 message');
+  });
+
+  test('a request that may have ended processes is shown so', async () => {
+    const given = new AbortController();
+    const asked = longwatch.tracker('rooms').member('lobby').request(1, { signal: given.signal });
+    asked.catch(() => undefined);
+    const row = await eventually('it is stored', async () => (await mail())[0]);
+    await stack.sql(
+      `insert into longwatch.strike (tracker, slot, key, count, keeper) values ('rooms', $1, 'rooms/lobby/' || $2, 1, '0/1')`,
+      [slot('lobby'), row.request],
+    );
+    const { messages } = await longwatch.tracker('rooms').member('lobby').show();
+    expect(messages).toMatchObject([{ isRequest: true, strikes: 1 }]);
+    given.abort(new Error('enough'));
+    await expect(asked).rejects.toThrow('enough');
   });
 
   test('a member that has mail and had no turn yet is shown; of nobody there is nothing', async () => {

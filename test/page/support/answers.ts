@@ -119,7 +119,7 @@ const details = (id: string): MemberDetails => ({
     writtenAt: at(42_000),
     mail: { entries: 3, bytes: 911, oldestAt: at(1_200) },
     dead: 1,
-    timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0 }],
+    timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0, strikes: 0 }],
   },
   waits: [{ operation: 'wallet', bucket: 'esi/group:90000002', closed: false, since: at(9_000), until: at(-21_000) }],
   values: [

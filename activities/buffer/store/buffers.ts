@@ -9,9 +9,8 @@ import { withBufferChanges, type BufferOptions } from '../../../workflows/buffer
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
 import { run, type Queryable, type Statement } from '../../lib/database';
-import { refuseChanged } from '../../lib/refuse-changed';
-import { sameJson } from '../../lib/same-json';
-import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
+import { newChanges } from '../../lib/new-changes';
+import type { OptionChange, OptionChanges } from '../../../workflows/lib/options';
 
 export interface BufferRow {
   name: string;
@@ -139,9 +138,8 @@ export async function storeBufferChanges(
 ): Promise<boolean> {
   const row = await readBuffer(db, name, 'all');
   if (!row) return false;
-  const next = changesAfter(row.changes, changes);
-  if (sameJson(next, row.changes)) return false;
-  refuseChanged(`buffer ${name}`, row.version, expects);
+  const next = newChanges(`buffer ${name}`, row, changes, expects);
+  if (!next) return false;
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

@@ -5,8 +5,8 @@
 import type { EarlierSchedule, JobState } from '../../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../../lib/database';
-import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
-import { refuseChanged } from '../../lib/refuse-changed';
+import type { OptionChange, OptionChanges } from '../../../workflows/lib/options';
+import { newChanges } from '../../lib/new-changes';
 import { sameJson } from '../../lib/same-json';
 import { ms } from '../../lib/sql';
 
@@ -143,9 +143,8 @@ export async function storeJobChanges(
 ): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
-  const next = changesAfter(raw.changes, changes);
-  if (sameJson(next, raw.changes)) return false;
-  refuseChanged(`job ${name}`, raw.version, expects);
+  const next = newChanges(`job ${name}`, raw, changes, expects);
+  if (!next) return false;
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

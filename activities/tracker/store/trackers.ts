@@ -10,9 +10,9 @@ import { run, type Queryable, type Statement } from '../../lib/database';
 import { failure } from '../../lib/failures';
 import { routeInUse } from '../route';
 import { askAnew } from './told';
-import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
+import type { OptionChange, OptionChanges } from '../../../workflows/lib/options';
 import type { RunState } from '../../../workflows/lib/contract';
-import { refuseChanged } from '../../lib/refuse-changed';
+import { newChanges } from '../../lib/new-changes';
 import { ms } from '../../lib/sql';
 import { sameJson } from '../../lib/same-json';
 
@@ -235,9 +235,8 @@ export async function storeChanges(
 ): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
-  const next = changesAfter(raw.changes, changes);
-  if (sameJson(next, raw.changes)) return false;
-  refuseChanged(`tracker ${name}`, raw.version, expects);
+  const next = newChanges(`tracker ${name}`, raw, changes, expects);
+  if (!next) return false;
   await run(db, SET_CHANGES, [name, JSON.stringify(next), ...beginnings(raw, raw.options, next)]);
   return true;
 }

@@ -117,7 +117,7 @@ export class Placer {
 
   /** A pool of that node has come back, and it has not let it go: nothing is sent there until its row is newer. */
   suspect(node: string, nowMs: number): void {
-    if (node !== this.name) this.suspects.set(node, nowMs);
+    this.suspects.set(node, nowMs);
   }
 
   /** @param random in [0, 1) */

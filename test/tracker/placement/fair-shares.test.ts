@@ -75,14 +75,14 @@ test.each([
   },
 );
 
-test('with sixteen labels in every combination it stays quick, and nothing of the load is lost', () => {
-  const all = Array.from({ length: 16 }, (_, at) => `k${at}`);
+test('with forty labels, each on two nodes, it stays quick, and nothing of the load is lost', () => {
+  const all = Array.from({ length: 40 }, (_, at) => `k${at}`);
   const nodes = all.map((_, at) => {
-    const keeps = new Set(all.filter((_, kind) => kind === at || (kind * 7 + at * 3) % 5 < 2));
+    const keeps = new Set(all.filter((_, kind) => kind === at || (kind + 7) % 40 === at));
     return nodeWith(`n${at}`, times(6, 1), { keeps }, all[at]);
   });
   const shares = fairShares(nodes as unknown as DrawnCluster);
-  expect(sum(shares)).toBeCloseTo(96, 6);
+  expect(sum(shares)).toBeCloseTo(240, 6);
   expect(shares.every((share) => share >= 0)).toBe(true);
 });
 
@@ -94,6 +94,22 @@ describe('large pools', () => {
     expect(shares(nodeWith('a', [1_000]), nodeWith('b', [300]), nodeWith('c', [90]), nodeWith('d', [10]))).toEqual([
       ...[1_000, 300, 90, 10],
     ]);
+  });
+
+  test('what only nodes with such a pool may keep is levelled over what they have', () => {
+    const both = { keeps: new Set(['eve', 'eve@gpu']) };
+    const eve = { keeps: new Set(['eve']) };
+    const [large, small] = [nodeWith('a', [100], both), nodeWith('a', times(10, 1), both, 'eve@gpu')];
+    const a = withPools({ ...large }, [...large.pools, ...small.pools]);
+    expect(shares(a, nodeWith('b', [120], both), nodeWith('c', [], eve), nodeWith('d', [], eve))).toEqual([
+      ...[110, 120, 0, 0],
+    ]);
+  });
+
+  test('a place is one for the only pool there is', () => {
+    const place = { places: 1 };
+    const nodes: DrawnCluster = [nodeWith('a', [], { ...place, weight: 3 }), nodeWith('b', [], place)];
+    expect(fairShares(nodes, { extra: { kind: 'eve', size: 100 } }).map(Math.round)).toEqual([75, 25]);
   });
 
   test('a node of half the greatest weight has its large pool by right, one of less has not', () => {

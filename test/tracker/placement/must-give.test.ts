@@ -74,6 +74,14 @@ test('a pool that has just come from an asker goes to any other, and to it where
   expect(surplus(drained, nodes[0].pools, [], PLENTY, came).moves).toHaveLength(4);
 });
 
+test('who is near its own share is so by its own weight: no dust is moved for it', () => {
+  // Their shares are 1,000 and 500.
+  const me = nodeWith('me', [...times(10, 1), ...times(10, 100)], { weight: 2 });
+  const ask = (asker: number) =>
+    surplus([me, nodeWith('a', [asker])], me.pools, [{ asker: 'a', left: 3, deep: false }], PLENTY).moves.length;
+  expect([ask(490), ask(450)]).toEqual([0, 3]);
+});
+
 test('over its places it gives what must go, and what it was asked for besides', () => {
   const [me, a] = [nodeWith('me', times(6, 100), { places: 5 }), nodeWith('a', [])];
   const { moves } = surplus([me, a], me.pools, [{ asker: 'a', left: 200, deep: false }], PLENTY);

@@ -72,6 +72,15 @@ const SettingChanges = z
 
 export const SetBody = z.strictObject({ changes: SettingChanges, why: Why }).openapi('Set');
 
+const MOST_POOLS = 10_000_000;
+/** In digits: JavaScript takes a blank for 0, and pool 0 would be crashed or moved. */
+const Pool = z
+  .string()
+  .regex(/^\d{1,8}$/, 'it is the number of a pool')
+  .transform(Number)
+  .pipe(z.number().max(MOST_POOLS))
+  .openapi({ type: 'integer', minimum: 0, maximum: MOST_POOLS });
+
 /** Names in addresses: each has the same form wherever it stands. */
 export const PARAMS = {
   name: text(200),
@@ -82,7 +91,7 @@ export const PARAMS = {
   upstream: text(200),
   id: text(2_000),
   letter: text(30).openapi({ example: '0-4711' }),
-  pool: z.coerce.number().int().min(0).max(10_000_000),
+  pool: Pool,
   bucket: text(2_000).openapi({ example: 'esi/group:90000001' }),
   activity: text(300),
   key: text(3_000),

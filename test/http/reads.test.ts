@@ -122,6 +122,13 @@ test('a cursor is one of its own list: of another one, or of another thing, it w
   for (const after of ['c', of.slice(0, 6)]) expect((await members(`after=${after}`)).status).toBe(400);
 });
 
+test.each(['%20', '%09', '0x0', '1e0', '-0', '+0', '0.0', '99999999'])('%s is not a number of a pool', async (pool) => {
+  for (const path of ['members', 'crash'])
+    expect(
+      await desk.ask(`/trackers/things/pools/${pool}/${path}`, { method: path === 'crash' ? 'POST' : 'GET' }),
+    ).toMatchObject({ status: 400, body: { error: { message: expect.stringMatching(/^pool: /) as string } } });
+});
+
 test('the state of a member, what waits for it, and its dead letters', async () => {
   const life = await desk.ask('/trackers/things/members/a%2Fb/life');
   expect(life.body).toMatchObject({

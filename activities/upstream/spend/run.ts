@@ -1,11 +1,16 @@
 /**
  * The spending of one run, batch, page or activity: what was reserved before its code began, drawn by each of its
  * requests, and given back in the end. Made by the shift's dispatcher and by `before.ts`; the HTTP client finds it by
- * `spending.ts`. Nothing waits in here: a limit that has nothing left ends the request, and so the run.
+ * `spending.ts`. Nothing waits within a run: a limit that has nothing left ends the request, and so the run. Requests
+ * outside of all runs are here too.
  */
 import { unlisted, type Permit, type Spending, type Wanted } from '../spending';
-import type { RequestLine, Reservation, Shortage, Spend, Spender, Use } from '../budget/spender';
+import type { RequestLine, Reservation, Shortage, Spend, Spender, Use, Waiter } from '../budget/spender';
+import { errorOf } from '../../lib/failures';
 import { OutOfTokens } from './shortage';
+
+/** A request outside of any run waits no longer for its tokens: whoever sent it keeps a place. Milliseconds. */
+const IN_LINE_MS = 2_000;
 
 export class RunSpending implements Spending {
   /** By upstream. No map: nearly all runs ask one upstream, and a map costs more than all else of a run here. */
@@ -52,17 +57,52 @@ export class RunSpending implements Spending {
   /** A request that is not of the run's own member, or comes too late: one by itself. */
   private alone(upstream: string, request: RequestLine, id: string | undefined): Permit {
     const { class: of, by } = this.use;
-    return permitOnce(this.spender, upstream, { class: of, by, id }, request);
+    return permitOf(drawOnce(this.spender, upstream, { class: of, by, id }, request));
   }
 }
 
-/** The requests that are sent outside of any run: each by itself. */
+/**
+ * The requests that are sent outside of any run: each by itself. One that finds nothing stands in the bucket's line for
+ * a moment, for nobody overtakes those who wait, and where there is little somebody always does.
+ */
 export class WorkerSpending implements Spending {
   constructor(private readonly spender: Spender) {}
 
-  permit(upstream: string, { method, path, id }: Wanted): Permit {
-    return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, { method, path });
+  permit(upstream: string, { method, path, id }: Wanted): Permit | Promise<Permit> {
+    const use: Use = { class: 'call', by: 'calls', id };
+    const draw = (): Spend | Shortage => drawOnce(this.spender, upstream, use, { method, path });
+    const drawn = draw();
+    if (!drawn.isShort) return drawn;
+    if (Number.isFinite(drawn.waitMs) && drawn.waitMs > IN_LINE_MS) throw new OutOfTokens(drawn);
+    return inLine(drawn, draw);
   }
+}
+
+function inLine(shortage: Shortage, draw: () => Spend | Shortage): Promise<Permit> {
+  return new Promise((resolve, reject) => {
+    let last = shortage;
+    let leave: () => void = () => undefined;
+    const wake = (): void => {
+      try {
+        const drawn = draw();
+        if (drawn.isShort) {
+          last = drawn;
+          leave = drawn.join(waiter);
+          return;
+        }
+        resolve(drawn);
+      } catch (thrown) {
+        reject(errorOf(thrown));
+      }
+      clearTimeout(timer);
+    };
+    const waiter: Waiter = { class: 'call', requests: 1, wake };
+    const timer = setTimeout(() => {
+      leave();
+      reject(new OutOfTokens(last));
+    }, IN_LINE_MS);
+    leave = shortage.join(waiter);
+  });
 }
 
 /** A worker whose config has no upstream with limits: one that code asks all the same would be limited by nobody. */
@@ -72,11 +112,11 @@ export const UNLISTED: Spending = {
   },
 };
 
-function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit {
+function drawOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Spend | Shortage {
   const reserved = spender.reserve(upstream, use, 1);
-  if (reserved.isShort) throw new OutOfTokens(reserved);
+  if (reserved.isShort) return reserved;
   try {
-    return permitOf(reserved.draw(request));
+    return reserved.draw(request);
   } finally {
     reserved.end();
   }

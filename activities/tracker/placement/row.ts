@@ -48,7 +48,7 @@ export interface WrittenRow {
   readonly wants: Readonly<Record<string, number>>;
   /** Asks of others for which this node has nothing (more): by the asker, the ask's id. */
   readonly done: Readonly<Record<string, number>>;
-  /** By tracker whose members have states: the newest version of one that its code can read. Absent: it does not say. */
+  /** By tracker whose members have states: the newest version of one that its code reads. Absent: it does not say. */
   readonly reads?: Readonly<Record<string, number>>;
 }
 

@@ -11,7 +11,7 @@ export interface PlacingHost {
   readonly log: Logger;
   readonly definitions: ReadonlyMap<string, unknown>;
   readonly incarnation: Incarnation | undefined;
-  /** What its code does with the states of members. */
+  /** The states of members, as far as its code knows them. */
   readonly states: KnownStates;
   readonly figures: Figures;
   /** Something happened to a pool that counters count. */

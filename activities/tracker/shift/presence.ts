@@ -24,7 +24,7 @@ export interface PresenceSetup {
   incarnation?: () => Incarnation | undefined;
   /** Since when Temporal cannot be reached, milliseconds; undefined: it can. */
   temporalRefusedMs?: () => number | undefined;
-  /** What the code does with the states of members. @default no members have any */
+  /** The states of members, as far as the code knows them. @default no members have any */
   states?: KnownStates;
   /** In [0, 1). @default Math.random */
   random?: () => number;

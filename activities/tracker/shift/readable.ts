@@ -35,7 +35,7 @@ export interface Reader {
 }
 
 /** States that the code of this node does not know. */
-export interface Unread {
+interface Unread {
   /** The newest of them. */
   readonly version: number;
   readonly why: string;

@@ -132,17 +132,32 @@ async function lookOn(longwatch: Longwatch, upstream: RealCaseUpstream, flags: F
   const began = Date.now();
   let before = sumOf(upstream);
   let idle = 0;
+  let whole: Spent | undefined;
   for (let step = 1; Date.now() - began < flags.forMs; step++) {
     await delay(Math.min(STEP_MS, flags.forMs - (Date.now() - began)));
     const now = sumOf(upstream);
     if (step > WARM_UP_STEPS && now.asked === before.asked) idle++;
     if (step % 6 === 0) console.log(`${step * 10} s: ${now.asked} asked, ${now.refused} refused, ${now.tokens} tokens`);
     before = now;
+    const windows = Math.floor((Date.now() - began) / WINDOW_MS);
+    if (windows > (whole?.windows ?? 0)) whole = { windows, tokens: sumOf(upstream, 'char-wallet').tokens };
   }
-  return verdict(upstream, flags, idle, Date.now() - began);
+  return verdict(upstream, flags, idle, Date.now() - began, whole);
 }
 
-function verdict(upstream: RealCaseUpstream, flags: Flags, idle: number, tookMs: number): string[] {
+/** What was spent of the wallets until the last of some whole windows ended. */
+interface Spent {
+  windows: number;
+  tokens: number;
+}
+
+function verdict(
+  upstream: RealCaseUpstream,
+  flags: Flags,
+  idle: number,
+  tookMs: number,
+  whole: Spent | undefined,
+): string[] {
   const failed: string[] = [];
   const check = (holds: boolean, what: string): void => void (holds || failed.push(what));
   for (const group of ['char-wallet', 'char-location', 'char-public', 'errors']) {
@@ -155,17 +170,19 @@ function verdict(upstream: RealCaseUpstream, flags: Flags, idle: number, tookMs:
   check(mostAtOnce <= REFRESHES_AT_ONCE && refused === 0, 'at most five refreshes at once');
   check(idle === 0, `something is fetched in every ten seconds, and nothing was in ${idle} of them`);
   // A whole window is used as far as a request of the greatest cost fits, and the errors but for the last.
-  const share = Math.min(1, tookMs / WINDOW_MS);
-  const possible = Math.min(flags.half ? 75 : 150, (180 * tookMs) / WINDOW_MS) * flags.characters;
-  const used = sumOf(upstream, 'char-wallet').tokens / possible;
+  const bucket = flags.half ? 75 : 150;
+  const used = whole
+    ? whole.tokens / (whole.windows * bucket * flags.characters)
+    : sumOf(upstream, 'char-wallet').tokens / (Math.min(bucket, (180 * tookMs) / WINDOW_MS) * flags.characters);
+  const until = whole && whole.windows > 1 ? ` of ${whole.windows} windows` : '';
   console.log(
-    `wallets: ${(100 * used).toFixed(1)} % of the tokens that demand could use; of a character ${spread(upstream, 'char-wallet')}`,
+    `wallets: ${(100 * used).toFixed(1)} % of the tokens${until} that demand could use; of a character ${spread(upstream, 'char-wallet')}`,
   );
-  if (share === 1) check(used >= 0.95, 'nineteen of twenty tokens that the wallets could use are used');
+  if (whole) check(used >= 0.95, 'nineteen of twenty tokens that the wallets could use are used');
   const publicUsed =
     sumOf(upstream, 'char-public').tokens / ((flags.half ? 1_000 : 2_000) * Math.max(1, tookMs / WINDOW_MS));
   console.log(`portraits: ${(100 * publicUsed).toFixed(1)} % of the tokens of the address`);
-  if (share === 1) check(publicUsed >= 0.95, 'nineteen of twenty tokens of the address are used');
+  if (whole) check(publicUsed >= 0.95, 'nineteen of twenty tokens of the address are used');
   const errors = sumOf(upstream, 'errors').tokens / ((tookMs / 60_000) * Math.min(99, REVOKED));
   console.log(`errors: ${(100 * errors).toFixed(1)} % of those that may be made`);
   return failed;

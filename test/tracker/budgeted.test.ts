@@ -196,10 +196,9 @@ test('a thread asks for what its code sends, also where the operation names no u
   const spender = new FakeSpender(undefined, 5);
   const kit = shiftOf(looking(asking(), { isolate: true, every: '1h' }), { spender });
   kit.host.isolated = async ({ spending }) => {
-    spending!
-      .permit('fake', { method: 'GET', path: '/', id: undefined })
-      .report({ status: 200, header: () => undefined });
-    return Promise.resolve({ value: 1 });
+    const permit = await spending!.permit('fake', { method: 'GET', path: '/', id: undefined });
+    permit.report({ status: 200, header: () => undefined });
+    return { value: 1 };
   };
   kit.shift.loadAll([member('a', { addedAt: T0 - 60_000 })], []);
   await kit.pass(500);

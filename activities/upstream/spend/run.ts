@@ -1,15 +1,16 @@
 /**
  * The spending of one run, batch, page or activity: what was reserved before its code began, drawn by each of its
  * requests, and given back in the end. Made by the shift's dispatcher and by `before.ts`; the HTTP client finds it by
- * `spending.ts`. Nothing waits within a run: a limit that has nothing left ends the request, and so the run. Requests
- * outside of all runs are here too.
+ * `spending.ts`. A run does not wait for what it asks beyond that: a limit that has nothing left ends the request, and
+ * so the run. Requests by themselves are here too.
  */
 import { unlisted, type Permit, type Spending, type Wanted } from '../spending';
+import type { Class } from '../budget/classes';
 import type { RequestLine, Reservation, Shortage, Spend, Spender, Use, Waiter } from '../budget/spender';
 import { errorOf } from '../../lib/failures';
 import { OutOfTokens } from './shortage';
 
-/** A request outside of any run waits no longer for its tokens: whoever sent it keeps a place. Milliseconds. */
+/** A request by itself waits no longer for its tokens: whoever sent it keeps a place. Milliseconds. */
 const IN_LINE_MS = 2_000;
 
 export class RunSpending implements Spending {
@@ -39,7 +40,7 @@ export class RunSpending implements Spending {
     return undefined;
   }
 
-  permit(upstream: string, { method, path, id }: Wanted): Permit {
+  permit(upstream: string, { method, path, id }: Wanted): Permit | Promise<Permit> {
     const isOthers = id !== undefined && id !== this.use.id;
     if (isOthers || this.isOver) return this.alone(upstream, { method, path }, id ?? this.use.id);
     const drawn = this.reserve(upstream) ?? this.reservationOf(upstream)!.draw({ method, path });
@@ -55,30 +56,34 @@ export class RunSpending implements Spending {
   }
 
   /** A request that is not of the run's own member, or comes too late: one by itself. */
-  private alone(upstream: string, request: RequestLine, id: string | undefined): Permit {
+  private alone(upstream: string, request: RequestLine, id: string | undefined): Permit | Promise<Permit> {
     const { class: of, by } = this.use;
-    return permitOf(drawOnce(this.spender, upstream, { class: of, by, id }, request));
+    return permitOnce(this.spender, upstream, { class: of, by, id }, request);
   }
 }
 
-/**
- * The requests that are sent outside of any run: each by itself. One that finds nothing stands in the bucket's line for
- * a moment, for nobody overtakes those who wait, and where there is little somebody always does.
- */
+/** The requests that are sent outside of any run: each by itself. */
 export class WorkerSpending implements Spending {
   constructor(private readonly spender: Spender) {}
 
   permit(upstream: string, { method, path, id }: Wanted): Permit | Promise<Permit> {
-    const use: Use = { class: 'call', by: 'calls', id };
-    const draw = (): Spend | Shortage => drawOnce(this.spender, upstream, use, { method, path });
-    const drawn = draw();
-    if (!drawn.isShort) return drawn;
-    if (Number.isFinite(drawn.waitMs) && drawn.waitMs > IN_LINE_MS) throw new OutOfTokens(drawn);
-    return inLine(drawn, draw);
+    return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, { method, path });
   }
 }
 
-function inLine(shortage: Shortage, draw: () => Spend | Shortage): Promise<Permit> {
+/**
+ * A request by itself. One that finds nothing stands in the bucket's line for a moment, for nobody overtakes those who
+ * wait, and where there is little somebody always does.
+ */
+function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit | Promise<Permit> {
+  const draw = (): Spend | Shortage => drawOnce(spender, upstream, use, request);
+  const drawn = draw();
+  if (!drawn.isShort) return drawn;
+  if (Number.isFinite(drawn.waitMs) && drawn.waitMs > IN_LINE_MS) throw new OutOfTokens(drawn);
+  return inLine(drawn, use.class, draw);
+}
+
+function inLine(shortage: Shortage, of: Class, draw: () => Spend | Shortage): Promise<Permit> {
   return new Promise((resolve, reject) => {
     let last = shortage;
     let leave: () => void = () => undefined;
@@ -96,7 +101,7 @@ function inLine(shortage: Shortage, draw: () => Spend | Shortage): Promise<Permi
       }
       clearTimeout(timer);
     };
-    const waiter: Waiter = { class: 'call', requests: 1, wake };
+    const waiter: Waiter = { class: of, requests: 1, wake };
     const timer = setTimeout(() => {
       leave();
       reject(new OutOfTokens(last));

@@ -1,9 +1,9 @@
 /** Requests outside of any run (a handler of `receive`, an `apply`): each takes its tokens by itself. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { HoldError } from '../../../../config/define/errors';
-import { WorkerSpending } from '../../../../activities/upstream/spend/run';
+import { RunSpending, WorkerSpending } from '../../../../activities/upstream/spend/run';
 import type { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
-import type { Permit } from '../../../../activities/upstream/spending';
+import type { Permit, Spending } from '../../../../activities/upstream/spending';
 import { answer } from './kit';
 import { limit, pass, REQUEST, sent, sharedOf, spenderOf, time, USE, waiterOf, wanted } from './memory';
 
@@ -36,15 +36,20 @@ test('one takes what it costs, and gives it back where it is not sent', async ()
   expect(account.shown).toMatchObject({ settled: 1, held: 0 });
 });
 
-test('members that never rest do not keep it out: it goes before them', async () => {
+const SENDERS: Record<string, (spender: NodeSpender) => Spending> = {
+  'a handler’s': (spender) => new WorkerSpending(spender),
+  'a run’s for another member': (spender) => new RunSpending(spender, { ...USE, by: 't/other', id: 'mine' }),
+};
+
+test.each(Object.entries(SENDERS))('members that never rest do not keep %s request out', async (_, of) => {
   const spender = spenderOf(limit('all', { tokens: 120, window: 60 }));
   crowd(spender, 20);
   pass(spender, 2);
-  const worker = new WorkerSpending(spender);
+  const spending = of(spender);
   let served = 0;
   for (let i = 0; i < 5; i++) {
     let permit: Permit | undefined;
-    const asked = Promise.resolve(worker.permit('up', WANTED)).then((given) => (permit = given));
+    const asked = Promise.resolve(spending.permit('up', { ...REQUEST, id: 'b' })).then((given) => (permit = given));
     for (let second = 0; second < 30 && permit === undefined; second++) {
       pass(spender, 1);
       for (let n = 0; n < 10; n++) await turn();

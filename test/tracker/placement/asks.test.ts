@@ -35,6 +35,12 @@ describe('what leaves a drained node comes by itself', () => {
     expect(from(beside('eve', 990))).toEqual({ a: 1_000 });
   });
 
+  test('of all that are drained', () => {
+    const drained = (name: string) => of(name, 500, { up: false });
+    expect(asks(of('me', 0), of('a', 2_000), drained('x'), drained('y'))).toBeUndefined();
+    expect(asks(of('me', 0), of('a', 2_000), drained('x'))).toBeDefined();
+  });
+
   test('pools that this node may not keep do not come', () => {
     expect(from(beside('game', 5_000))).toEqual({ a: 1_000 });
   });
@@ -126,6 +132,7 @@ test('the fullest is asked first, against its weight', () => {
     ...[of('a', 1_400, { weight: 2 }), of('b', 900), nodeWith('c', [], { weight: 2 })],
   ];
   expect(Object.keys(from(askFor(nodes))!)).toEqual(['b']);
+  expect(Object.keys(from(askFor(seenBy([...nodes].reverse(), 'me')))!)).toEqual(['b']);
 });
 
 test('less than half a pool is lacking: none is asked for of who would be less full then than this node', () => {
@@ -140,6 +147,12 @@ test('what a drained node will give is no part of the share that makes an ask to
   expect([beside(525), beside(526)]).toEqual([false, true]);
   const full = (coming: number) => isTooMuch([nodeWith('me', times(10, 100)), of('a', 1_000)], coming, 0);
   expect([full(150), full(151)]).toEqual([false, true]);
+});
+
+test('each is measured by its own share: a light node is not hungry, and a heavy one relieves a fat one', () => {
+  expect(asks(of('me', 480, { weight: 0.5 }), of('a', 1_010), of('b', 1_010))).toBeUndefined();
+  const fat = of('fat', 1_250);
+  expect(from(asks(of('me', 1_880, { weight: 2 }), fat, of('b', 940), of('c', 930)))).toEqual({ fat: 200 });
 });
 
 test('what others want of a giver is taken off it, but not below its share', () => {

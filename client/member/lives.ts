@@ -98,26 +98,27 @@ const LIST: Statement = {
          where l.tracker = $1 and l.id > $2 and l.state is not null order by l.id limit $3`,
 };
 /** A member that has mail and had no turn yet is shown as well. A life of version 0 was made for a lock alone. */
-const SHOW: Statement = {
-  name: 'client-life',
-  text: `select ${LIFE}, l.schema, l.state, l.present,
-                (select count(*)::int from longwatch.member_dead d where d.tracker = l.tracker and d.member = l.id) as dead
-         from (select i.tracker, i.id, i.slot, coalesce(r.version, 0) as version, r.state, coalesce(r.schema, 1) as schema,
-                      case when r.version > 0 then r.written_at end as written_at, e.id is not null and e.removed_at is null as present
-               from (values ($1::text, $2::text, $3::bigint)) as i (tracker, id, slot)
-               left join longwatch.member e on e.tracker = i.tracker and e.id = i.id
-               left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
-         cross join ${MAIL}`,
-};
+const lifeOfOne = (columns: string): string =>
+  `select ${LIFE}, ${columns} l.present,
+          (select count(*)::int from longwatch.member_dead d where d.tracker = l.tracker and d.member = l.id) as dead
+   from (select i.tracker, i.id, i.slot, coalesce(r.version, 0) as version, r.state, coalesce(r.schema, 1) as schema,
+                case when r.version > 0 then r.written_at end as written_at, e.id is not null and e.removed_at is null as present
+         from (values ($1::text, $2::text, $3::bigint)) as i (tracker, id, slot)
+         left join longwatch.member e on e.tracker = i.tracker and e.id = i.id
+         left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
+   cross join ${MAIL}`;
+const SHOW: Statement = { name: 'client-life', text: lifeOfOne('l.schema, l.state,') };
+/** Whoever looks every two seconds wants neither a state of megabytes nor the messages. */
+const BRIEF: Statement = { name: 'client-life-brief', text: lifeOfOne('') };
 /** A message, or a timer, of `t`: by its key, as `ctx.key` says it (`activities/tracker/member/turn.ts`). */
 const STRIKES = (rest: string, member: string): string =>
   `left join longwatch.strike s on s.tracker = t.tracker and s.slot = t.slot and s.key = t.tracker || '/' || t.${member} || '/' || ${rest}`;
-const TIMERS: Statement = {
-  name: 'client-life-timers',
-  text: `select t.name, ${ms('t.at')} as at, t.attempts, t.json, coalesce(s.count, 0) as strikes
-         from longwatch.timer t ${STRIKES("'timer/' || t.set", 'id')}
-         where t.tracker = $1 and t.id = $2 order by t.at, t.name`,
-};
+const timersOfOne = (columns: string): string =>
+  `select t.name, ${ms('t.at')} as at, t.attempts, ${columns} coalesce(s.count, 0) as strikes
+   from longwatch.timer t ${STRIKES("'timer/' || t.set", 'id')}
+   where t.tracker = $1 and t.id = $2 order by t.at, t.name`;
+const TIMERS: Statement = { name: 'client-life-timers', text: timersOfOne('t.json,') };
+const TIMERS_BRIEF: Statement = { name: 'client-life-timers-brief', text: timersOfOne('') };
 const MESSAGES_OF: Statement = {
   name: 'client-life-messages',
   text: `select t.sender, t.json, t.bytes, ${ms('t.stored_at')} as stored_at, t.request is not null as is_request, t.attempts,
@@ -177,6 +178,19 @@ export async function listLives(
   return { items, next: rows.length < size ? null : rows.at(-1)!.id };
 }
 
+interface OneLifeRow extends LifeRow {
+  present: boolean;
+  dead: number;
+}
+
+interface TimerRow {
+  [column: string]: unknown;
+  name: string;
+  at: number;
+  attempts: number;
+  strikes: number;
+}
+
 /**
  * Undefined: it is not a member, nothing waits for it, and no letter of it is dead. The traces of a removal say
  * nothing.
@@ -189,12 +203,10 @@ export async function readLife(
 ): Promise<MemberLifeDetails | undefined> {
   if (unstorable(id) !== undefined) return undefined;
   return connections.readTransaction(async (db) => {
-    type Row = LifeRow & { schema: number; state: string | null; present: boolean; dead: number };
     const slot = (await slotsOfMembers(db, tracker, [id], connections.definitions.get(tracker))).get(id)!;
-    const [row] = await run<Row>(db, SHOW, [tracker, id, slot]);
-    if (!row!.present && row!.state === null && row!.entries === 0 && row!.dead === 0) return undefined;
-    type TimerRow = { name: string; at: number; attempts: number; json: string; strikes: number };
-    const timers = await run<TimerRow>(db, TIMERS, [tracker, id]);
+    const [row] = await run<OneLifeRow & { schema: number; state: string | null }>(db, SHOW, [tracker, id, slot]);
+    if (!isSaidOf(row!)) return undefined;
+    const timers = await run<TimerRow & { json: string }>(db, TIMERS, [tracker, id]);
     const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, slot, id]);
     return {
       tracker,
@@ -202,26 +214,41 @@ export async function readLife(
       state: JSON.parse(row!.state ?? 'null') as Json,
       stateVersion: row!.schema,
       messages: messages.map(messageOf),
-      timers: timers.map(({ name, at, attempts, json, strikes }) => ({
-        ...{ name, at: iso(at), attempts, strikes },
-        message: JSON.parse(json) as Json,
-      })),
+      timers: timers.map((timer) => ({ ...timerOf(timer), message: JSON.parse(timer.json) as Json })),
       dead: row!.dead,
     };
   });
 }
+
+const isSaidOf = ({ present, state_bytes: stateBytes, entries, dead }: OneLifeRow): boolean =>
+  present || stateBytes !== null || entries > 0 || dead > 0;
+
+const timerOf = ({ name, at, attempts, strikes }: TimerRow): BriefLife['timers'][number] => ({
+  name,
+  at: iso(at),
+  attempts,
+  strikes,
+});
 
 /** Without its state and messages, for `show`. */
 export type BriefLife = Pick<MemberLifeDetails, 'version' | 'stateBytes' | 'writtenAt' | 'mail' | 'dead'> & {
   timers: Omit<MemberTimer, 'message'>[];
 };
 
+/**
+ * Null: it has no state, nothing waits for it, and no letter of it is dead.
+ * @throws PlacedByRouteError
+ */
 export async function briefLife(connections: Connections, tracker: string, id: string): Promise<BriefLife | null> {
-  const life = await readLife(connections, tracker, id);
-  if (!life || (life.version === 0 && life.mail.entries === 0 && life.dead === 0)) return null;
-  const { version, stateBytes, writtenAt, mail, dead, timers } = life;
-  const brief = timers.map(({ name, at, attempts, strikes }) => ({ name, at, attempts, strikes }));
-  return { version, stateBytes, writtenAt, mail, dead, timers: brief };
+  if (unstorable(id) !== undefined) return null;
+  return connections.readTransaction(async (db) => {
+    const slot = (await slotsOfMembers(db, tracker, [id], connections.definitions.get(tracker))).get(id)!;
+    const [row] = await run<OneLifeRow>(db, BRIEF, [tracker, id, slot]);
+    const { version, stateBytes, writtenAt, mail } = lifeOf(row!);
+    if (version === 0 && mail.entries === 0 && row!.dead === 0) return null;
+    const timers = await run<TimerRow>(db, TIMERS_BRIEF, [tracker, id]);
+    return { version, stateBytes, writtenAt, mail, dead: row!.dead, timers: timers.map(timerOf) };
+  });
 }
 
 interface MessageRow {

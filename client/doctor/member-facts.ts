@@ -15,13 +15,13 @@ export interface FullPool {
   pool: number;
   entries: number;
   bytes: number;
-  /** What handlers send there is refused as well. */
+  /** It refuses messages of handlers as well. */
   forHandlers: boolean;
   /** How long ago it was counted, milliseconds. */
   countedMs: number;
   /** The live node that keeps it; null: none does. */
   node: string | null;
-  /** Of some of its messages: how many have failed and wait for their time, and the error of one. */
+  /** Some of its messages were looked at: so many have failed and wait for their time, with the error of one. */
   looked: number;
   failed: number;
   error: string | null;

@@ -1,4 +1,4 @@
-/** What a pool knows of the mail that it does not have in memory: whether there is more, and when to read it. */
+/** A pool knows whether there is mail that it does not have in memory, and when to read it. */
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import { mail, TestPool } from './kit';
 

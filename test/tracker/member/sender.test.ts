@@ -1,4 +1,4 @@
-/** What a process sends: in order for each member. While a pool is full, one of all that wait for it asks for them. */
+/** A process sends in order for each member. While a pool is full, one of all that wait for it asks for them. */
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import { Sender, type Outcome } from '../../../activities/tracker/member/sender';
 

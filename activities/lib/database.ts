@@ -60,7 +60,7 @@ export interface DatabaseOptions {
 export interface TransactionOptions {
   /** Statements that begin it, in one round trip. @default begin */
   begin?: string;
-  /** Where it is longer than the database's, the client waits for as long as well. */
+  /** If it is longer than the database's, the client waits for as long as well. */
   statementTimeoutMs?: number;
   lockTimeoutMs?: number;
   /** 0: no limit. */

@@ -108,7 +108,7 @@ const lifeOfOne = (columns: string): string =>
          left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
    cross join ${MAIL}`;
 const SHOW: Statement = { name: 'client-life', text: lifeOfOne('l.schema, l.state,') };
-/** Whoever looks every two seconds wants neither a state of megabytes nor the messages. */
+/** A page asks it every two seconds, and wants neither a state of megabytes nor the messages. */
 const BRIEF: Statement = { name: 'client-life-brief', text: lifeOfOne('') };
 /** A message, or a timer, of `t`: by its key, as `ctx.key` says it (`activities/tracker/member/turn.ts`). */
 const STRIKES = (rest: string, member: string): string =>

@@ -13,8 +13,8 @@ export class Newcomers {
   }
 
   /**
-   * Forgets those that came longer ago, and those of a node that is drained or gone: nobody chose these pools, it had to
-   * give them all. Started again, it may have any of them, and has no ask that is older.
+   * Forgets those that came longer ago, and those of a node that is drained or gone: nobody chose these pools, it had
+   * to give them all. Started again, it may have any of them, and has no ask that is older.
    */
   tidy(rows: ReadonlyMap<string, PlacementRow>, nowMs: number): void {
     for (const [pool, { from, at }] of this.byId) {

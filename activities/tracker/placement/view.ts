@@ -4,8 +4,8 @@
  * send its pools to the same newcomer.
  *
  * Ages are by the database's clock only: it dates a row (`at`), and the node that looks tells its own time by it
- * (`shift/clock.ts` does). So it does no harm that the clocks of machines differ. A row of the future is as old as one of
- * the past: after a failover to a database whose clock is behind, a node that is gone has left one.
+ * (`shift/clock.ts` does). So it does no harm that the clocks of machines differ. A row of the future is as old as one
+ * of the past: after a failover to a database whose clock is behind, a node that is gone has left one.
  */
 import { PLACEMENT } from './constants';
 import type { HandOver, PlacementRow } from './row';

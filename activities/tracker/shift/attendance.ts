@@ -43,7 +43,10 @@ export interface AttendanceHost {
   stats(): StatsRow[];
   /** The things that it says of itself now. Its times are of the node's clock. */
   word(): NodeWord;
-  /** @param answer with the times of peers by the node's clock. @returns whether there is something new to say at once */
+  /**
+   * @param answer with the times of peers by the node's clock
+   * @returns whether there is something new to say at once
+   */
   heard(answer: Attended): boolean;
   /** The node was noted, or could not be, or its name is another process's. */
   attended(how: 'noted' | 'failed' | 'lost'): void;

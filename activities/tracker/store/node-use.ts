@@ -49,8 +49,8 @@ export interface NodeFigures {
   /** Pools that it was told to keep, and cannot give away: it is drained, and no other node may keep them. */
   readonly stuck: number;
   /**
-   * Pools that have come to it again and again in the last minute, and could not be begun; the last one of them with why,
-   * null: there is none.
+   * Pools that have come to it again and again in the last minute, and could not be begun; the last one of them with
+   * why, null: there is none.
    */
   readonly failing: { readonly pools: number; readonly example: string | null };
   readonly minute: LastMinute;

@@ -15,8 +15,8 @@ const TIMES = 4;
 const EVERY_S = 30;
 
 /**
- * Only of the tables' owner: nobody else may analyze them. Not by the view `pg_stat_user_tables`, which counts all of each
- * table of the database: every node asks this every two seconds, and others may have thousands of tables there.
+ * Only of the tables' owner: nobody else may analyze them. The view `pg_stat_user_tables` would count all of each table
+ * of the database: every node asks this every two seconds, and others may have thousands of tables there.
  */
 const OUTGROWN: Statement = {
   name: 'statistics-outgrown',

@@ -145,7 +145,7 @@ async function lookOn(longwatch: Longwatch, upstream: RealCaseUpstream, flags: F
   return verdict(upstream, flags, idle, Date.now() - began, whole);
 }
 
-/** What was spent of the wallets until the last of some whole windows ended. */
+/** The tokens of the wallets that were spent until the last of some whole windows ended. */
 interface Spent {
   windows: number;
   tokens: number;

@@ -1,6 +1,6 @@
 /**
- * Who asks whom for how much, at the borders: of hunger, of the band, of what comes by itself, of what others have
- * asked for; and what all nodes of a cluster ask for together.
+ * One node asks others for members: whom, and for how many, at the borders of hunger, of the band, of what comes by
+ * itself, of what others have asked for; and what all nodes of a cluster ask for together.
  */
 import fc from 'fast-check';
 import { askFor, isTooMuch } from '../../../activities/tracker/placement/asks';
@@ -66,7 +66,7 @@ describe('a fat one, and nobody hungry', () => {
   test('what was asked for is as good as gone, and has its room', () => {
     expect(['a', 'b', 'c'].map((name) => askOf(name, { fat: 140 }))).toEqual([{ fat: 60 }, undefined, undefined]);
     expect(['a', 'b', 'c'].map((name) => askOf(name, { fat: 200 }))).toEqual([undefined, undefined, undefined]);
-    // What is wanted of others makes the fat one no thinner.
+    // An ask of others makes the fat one no thinner.
     expect(askOf('a', { c: 140 })).toEqual({ fat: 110 });
   });
 
@@ -110,7 +110,7 @@ describe('a fat one, and nobody hungry', () => {
 
 describe('deep', () => {
   test('givers go below their share where those above it have less than nine tenths of what is lacking', () => {
-    // The share is 1,000, and 990 are lacking: nine tenths are 891. Who is within half the band has nothing to spare.
+    // The share is 1,000, and 990 are lacking: nine tenths are 891. One within half the band has nothing to spare.
     expect(asks(of('me', 10), of('a', 1_890), of('b', 1_050), of('c', 1_050))?.deep).toBe(true);
     expect(asks(of('me', 10), of('a', 1_900), of('b', 1_050), of('c', 1_040))?.deep).toBe(false);
     expect(asks(of('me', 10), of('a', 1_830), of('b', 1_060), of('c', 1_100))?.deep).toBe(false);

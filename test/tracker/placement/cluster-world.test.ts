@@ -1,7 +1,7 @@
 /**
  * Random histories of a simulated cluster: nodes join, die, are drained, resumed, restarted in turn, flap, are full,
- * have labels and weights; views are up to two seconds old, clocks wrong by up to half of one. After each event the cluster
- * comes to rest, every pool has one keeper, and from then on nothing moves.
+ * have labels and weights; views are up to two seconds old, clocks wrong by up to half of one. After each event the
+ * cluster comes to rest, every pool has one keeper, and from then on nothing moves.
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { simulate } from '../../support/simulate';

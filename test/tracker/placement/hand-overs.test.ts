@@ -12,7 +12,7 @@ const { handOverMs, jamMs, jamMemoryMs } = PLACEMENT;
 const NODES = ['a', 'b', 'c'];
 const EDGES = [jamMs, jamMemoryMs, handOverMs].flatMap((ms) => [ms - 1, ms, ms + 1]);
 
-/** What happened to a pool, as somebody who sees everything would note it. */
+/** The events of a pool, as somebody who sees everything would note them. */
 interface Noted {
   readonly members: number;
   readonly to: string;

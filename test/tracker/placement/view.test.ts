@@ -77,7 +77,7 @@ test('a row by another clock has all its times by that, and nothing else', () =>
   const read = row('a', { out: [sent('b', NOW - 100)], ask: { id: NOW, from: { b: 5 }, deep: true } });
   const moved = retimed(read, (ms) => ms - 60_000);
   expect(moved).toEqual({ ...read, at: NOW - 60_000, out: [sent('b', NOW - 60_100)] });
-  // What a node writes has no time of its own yet.
+  // A row that a node writes has no time of its own yet.
   const written: WrittenRow = { ...read, ...{ at: undefined } };
   expect(retimed(written, (ms) => ms)).toEqual(written);
 });

@@ -1,6 +1,6 @@
 /**
- * A plan that was made while a table was empty does not stay when it has grown, and a table that cannot be analyzed keeps
- * no other from it: on the real PostgreSQL.
+ * A plan that was made while a table was empty does not stay when it has grown, and a table that cannot be analyzed
+ * keeps no other from it: on the real PostgreSQL.
  */
 import { Client } from 'pg';
 import { pino } from 'pino';

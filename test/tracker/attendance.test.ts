@@ -234,18 +234,27 @@ test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay
 });
 
 test('TR-L1: a node’s attendance forgets them by itself', async () => {
-  const { attendance: old } = attendanceOf('old', () => [counted(10)]);
-  await old.start();
-  await old.stop();
-  await stack.sql(`update longwatch.node set ended_at = now() - interval '25 hours'`);
+  const endedYesterday = async (name: string): Promise<void> => {
+    const { attendance: old } = attendanceOf(name, () => [counted(10)]);
+    await old.start();
+    await old.stop();
+    await stack.sql(`update longwatch.node set ended_at = now() - interval '25 hours' where name = $1`, [name]);
+  };
+  const known = async () =>
+    (await stack.sql<{ name: string }>('select name from longwatch.node')).map(({ name }) => name);
+  await endedYesterday('old');
   const { attendance } = attendanceOf('new', () => []);
   await attendance.start();
+  expect((await known()).sort()).toEqual(['new', 'old']);
   // It looks each ten minutes.
   const later = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 11 * 60_000);
   await attendance.attend();
+  expect(await known()).toEqual(['new']);
+  await endedYesterday('other');
+  await attendance.attend();
+  expect((await known()).sort()).toEqual(['new', 'other']);
   await attendance.stop();
   later.mockRestore();
-  expect(await stack.sql('select name from longwatch.node')).toEqual([{ name: 'new' }]);
 });
 
 test('TR-M3: until when an operation is held is written by the database’s clock', async () => {

@@ -132,20 +132,20 @@ test('who keeps its row locked costs it a second of attendance: it goes on as so
 });
 
 test('what is new in what it hears, and what is to be said while it is being noted, is said right after that', async () => {
-  let words = 0;
-  const word = () => (words++, wordOf('a'));
+  let noted = 0;
+  const attended = (): void => void noted++;
   // A second never passes.
   const second = jest.spyOn(globalThis, 'setInterval').mockReturnValue({} as NodeJS.Timeout);
   try {
-    const { attendance } = attendanceOf('a', () => [], undefined, { word, heard: () => words === 1 });
+    const { attendance } = attendanceOf('a', () => [], undefined, { attended, heard: () => noted === 0 });
     await attendance.start();
-    await eventually('it answers to what it has heard', () => words === 2);
+    await eventually('it answers to what it has heard', () => noted === 2);
     const underWay = attendance.attend();
     for (let hints = 0; hints < 3; hints++) attendance.hint();
     await underWay;
-    await eventually('it is said, once', () => words === 4);
+    await eventually('it is said, once', () => noted === 4);
     await attendance.stop();
-    expect(words).toBe(5);
+    expect(noted).toBe(5);
   } finally {
     second.mockRestore();
   }

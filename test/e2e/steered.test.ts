@@ -155,6 +155,15 @@ test('many moves at once, 16 in flight: two nodes change their pools', async () 
     { actor: 'test', via: 'client' },
   );
   try {
+    // The third one would ask for pools of a node that has more than its share for a moment, and they are to arrive.
+    const third = (await pools())['worker-3']!;
+    await longwatch.node('worker-3').target(third);
+    await eventually('it goes by its target', async () => {
+      const [row] = await stack.sql<{ places: number | null }>(
+        `select (placement ->> 'places')::int as places from longwatch.node where name = 'worker-3'`,
+      );
+      return row!.places === third;
+    });
     const of = async (name: string) =>
       (await things().pools()).filter(({ node }) => node === name).map(({ pool }) => pool);
     const [first, second] = [await of('worker-1'), await of('worker-2')];
@@ -168,6 +177,7 @@ test('many moves at once, 16 in flight: two nodes change their pools', async () 
     );
     expect([failed, moved]).toEqual([[], first.length + second.length]);
     expect(seen.at(-1)).toBe(moved);
+    await longwatch.node('worker-3').target(null);
   } finally {
     await connections.close();
   }

@@ -6,6 +6,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Database, OWN_LIMITS } from '../../activities/lib/database';
+import { isDoneWithin } from '../../activities/lib/sleep';
 import type { TemporalLink } from '../../activities/lib/temporal';
 import { Isolation } from '../../activities/tracker/shift/isolate';
 import { keepPool } from '../../activities/tracker/shift/keep';
@@ -100,7 +101,6 @@ export class Nodes {
     this.metrics.set(name, metrics);
     this.databases.set(node, database);
     this.closing.push(async () => {
-      node.drain();
       await node.stop();
       await database.close();
     });
@@ -118,9 +118,13 @@ export class Nodes {
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const node of this.nodes.values()) for (const shift of node.shifts) shift.end('handed back');
-    for (const close of this.closing.reverse()) await close();
+    for (const node of this.nodes.values()) node.drain();
+    // As a worker does: shifts end before the node's parts do. A pool that is being taken has no shift yet.
+    const driven = Promise.allSettled(this.driving);
+    while (!(await isDoneWithin(50, driven)))
+      for (const node of this.nodes.values()) for (const shift of node.shifts) shift.end('handed back');
     await Promise.all(this.driving);
+    for (const close of this.closing.reverse()) await close();
     for (const table of ['pool', 'tracker', 'node']) await this.stack.sql(`delete from longwatch.${table}`);
   }
 

@@ -137,47 +137,26 @@ export async function gatherFacts(
   connections: Connections,
   broken: () => Promise<readonly BrokenCompensation[]>,
 ): Promise<Facts> {
-  const [
-    status,
-    quarantined,
-    silent,
-    unkept,
-    cluster,
-    drains,
-    labels,
-    members,
-    compensations,
-    namespace,
-    encoding,
-    polled,
-  ] = await Promise.all([
-    fact(() => readStatus(connections)),
-    fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
-    fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
-    fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
-    fact(() => readNodes(connections)),
-    fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
-    fact(() => labelQueues(connections)),
-    fact(() => memberTroubles(connections)),
-    fact(broken),
-    fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
-    fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
-    fact(() => connections.workersPoll()),
-  ]);
-  return {
-    status,
-    quarantined,
-    silent,
-    unkept,
-    cluster,
-    drains,
-    labels,
-    members,
-    compensations,
-    namespace,
-    encoding,
-    polled,
-  };
+  return settled<Facts>({
+    status: fact(() => readStatus(connections)),
+    quarantined: fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
+    silent: fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
+    unkept: fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
+    cluster: fact(() => readNodes(connections)),
+    drains: fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
+    labels: fact(() => labelQueues(connections)),
+    members: fact(() => memberTroubles(connections)),
+    compensations: fact(broken),
+    namespace: fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
+    encoding: fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
+    polled: fact(() => connections.workersPoll()),
+  });
+}
+
+/** None of the parts rejects. */
+async function settled<T extends object>(parts: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const named = Object.entries<Promise<unknown>>(parts).map(async ([name, part]) => [name, await part] as const);
+  return Object.fromEntries(await Promise.all(named)) as T;
 }
 
 async function labelQueues(connections: Connections): Promise<LabelQueue[]> {

@@ -3,20 +3,12 @@
  * them back at once, whoever was to lose them may not. And pools whose states an asker cannot read.
  */
 import { PLACEMENT } from '../../activities/tracker/placement/constants';
-import { Placer, type NodeSettings } from '../../activities/tracker/placement/placer';
+import { Placer } from '../../activities/tracker/placement/placer';
 import type { PlacementRow } from '../../activities/tracker/placement/row';
 import type { PlacedPool } from '../../activities/tracker/placement/types';
+import { SETTINGS } from './placement/settings';
 
 const NOW = 1_700_000_000_000;
-const SETTINGS: NodeSettings = {
-  weight: 1,
-  places: Infinity,
-  loadLimit: Infinity,
-  keeps: new Set(['eve']),
-  up: true,
-  hot: false,
-  cutOff: false,
-};
 const pool = (at: number): PlacedPool => ({ id: `eve/${at}`, kind: 'eve', size: 100, members: 100 });
 const rowAt = (placer: Placer, ms: number): PlacementRow => ({ ...placer.row(ms), at: ms });
 

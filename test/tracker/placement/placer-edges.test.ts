@@ -3,6 +3,7 @@ import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import type { PlacementRow } from '../../../activities/tracker/placement/row';
+import { SETTINGS } from './settings';
 
 const NOW = 1_700_000_000_000;
 const { staleMs, settleMs, newcomerMs, poolsInFlight } = PLACEMENT;
@@ -12,8 +13,7 @@ const pool = (at: number, size = 100, kind = 'eve'): PlacedPool => ({ id: `${kin
 const pools = (count: number, from = 0): PlacedPool[] => Array.from({ length: count }, (_, n) => pool(from + n));
 
 function node(name: string, kept: PlacedPool[] = [], over: Partial<NodeSettings> = {}): Placer {
-  const settings = { weight: 1, places: Infinity, loadLimit: Infinity, keeps: new Set(['eve', 'game']), up: true };
-  const placer = new Placer(name, { ...settings, hot: false, cutOff: false });
+  const placer = new Placer(name, { ...SETTINGS, keeps: new Set(['eve', 'game']) });
   for (const one of kept) placer.offered(one, { hops: 2, waitedMs: 0 }, NOW - 60_000, 0);
   placer.settings = { ...placer.settings, ...over };
   return placer;

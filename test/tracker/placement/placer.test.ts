@@ -6,17 +6,9 @@ import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import type { PlacementRow, WrittenRow } from '../../../activities/tracker/placement/row';
+import { SETTINGS } from './settings';
 
 const NOW = 1_700_000_000_000;
-const SETTINGS: NodeSettings = {
-  weight: 1,
-  places: Infinity,
-  loadLimit: Infinity,
-  keeps: new Set(['eve']),
-  up: true,
-  hot: false,
-  cutOff: false,
-};
 
 const pool = (at: number, size = 100): PlacedPool => ({ id: `eve/${at}`, kind: 'eve', size, members: 100 });
 const at = (row: WrittenRow, ms: number): PlacementRow => ({ ...row, at: ms });

@@ -3,21 +3,13 @@ import fc from 'fast-check';
 import { Placer } from '../../../activities/tracker/placement/placer';
 import { readRow } from '../../../activities/tracker/placement/row';
 import { histories } from '../../support/simulate';
+import { SETTINGS } from './settings';
 
 const NOW = 1_700_000_000_000;
-const settings = {
-  weight: 1,
-  places: Infinity,
-  loadLimit: Infinity,
-  keeps: new Set(['eve']),
-  up: true,
-  hot: false,
-  cutOff: false,
-};
 const pool = { id: 'eve/1', kind: 'eve', size: 100, members: 1_000 };
 
 function written(): Record<string, unknown> {
-  const peer = new Placer('peer', settings);
+  const peer = new Placer('peer', SETTINGS);
   peer.offered(pool, { hops: 2, waitedMs: 0 }, NOW, 0);
   return JSON.parse(JSON.stringify(peer.row(NOW))) as Record<string, unknown>;
 }
@@ -33,7 +25,7 @@ test('whatever the rows are, a node goes on', () => {
     fc.property(fc.array(broken, { maxLength: 4 }), anything, (fields, nonsense) => {
       const row = { ...written(), ...Object.fromEntries(fields.map(({ field, value }) => [field, value])) };
       const rows = [readRow(row, NOW), readRow(nonsense, NOW)].filter((one) => one !== undefined);
-      const me = new Placer('me', settings);
+      const me = new Placer('me', SETTINGS);
       me.observe(rows, NOW);
       const { answer } = me.offered({ ...pool, id: 'eve/2' }, { hops: 0, waitedMs: 0 }, NOW, 0.5);
       expect(['take', 'redirect']).toContain(answer);

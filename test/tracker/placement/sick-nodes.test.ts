@@ -5,6 +5,7 @@
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import type { PlacementRow, WrittenRow } from '../../../activities/tracker/placement/row';
+import { SETTINGS } from './settings';
 
 const NOW = 1_700_000_000_000;
 const BORN = { hops: 0, waitedMs: 0 };
@@ -13,8 +14,7 @@ const at = (row: WrittenRow, ms: number): PlacementRow => ({ ...row, at: ms });
 const seen = (placer: Placer, name: string, nowMs: number) => placer.view(nowMs).find((peer) => peer.name === name);
 
 function node(name: string, pools = 0, over: Partial<NodeSettings> = {}): Placer {
-  const settings = { weight: 1, places: Infinity, loadLimit: Infinity, keeps: new Set(['eve']), up: true };
-  const placer = new Placer(name, { ...settings, hot: false, cutOff: false, ...over });
+  const placer = new Placer(name, { ...SETTINGS, ...over });
   for (let n = 0; n < pools; n++) placer.offered(pool(n), { hops: 2, waitedMs: 0 }, NOW - 60_000, 0);
   return placer;
 }

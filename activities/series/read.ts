@@ -5,6 +5,7 @@
  */
 import { utf8Bytes } from '../../workflows/lib/size';
 import { run, type Queryable, type Statement } from '../lib/database';
+import { NODE_LIVES } from '../tracker/store/node-lives';
 import { remainingOf } from '../upstream/budget/remaining';
 import { listBuckets } from '../upstream/store/budget';
 import type { Reading } from './fold';
@@ -59,7 +60,7 @@ const NODES: Statement = {
                   (n.use ->> 'cpu')::float8, (n.use ->> 'rssBytes')::float8, (n.use #>> '{minute,lateMs}')::float8,
                   (n.use #>> '{minute,fetched}')::float8, (n.use #>> '{minute,failed}')::float8] as looks
          from longwatch.node n
-         where n.ended_at is null and n.seen_at > now() - interval '5 seconds'
+         where ${NODE_LIVES}
          order by n.name limit $1`,
 };
 

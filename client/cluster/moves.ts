@@ -5,6 +5,7 @@
  */
 import { sleep } from '../../activities/lib/sleep';
 import { PLACEMENT } from '../../activities/tracker/placement/constants';
+import { idOf } from '../../activities/tracker/placement/types';
 import { moveSignal, poolWorkflowId } from '../../workflows/tracker/contract';
 import type { Connections } from '../connections';
 import { temporalCommon } from '../temporal-client';
@@ -130,5 +131,3 @@ async function readFences(connections: Connections, moves: readonly PoolMove[]):
   ]);
   return new Map(rows.map((row) => [idOf(row), row]));
 }
-
-const idOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;

@@ -3,7 +3,7 @@
  * balance themselves, so at rest there is nothing left to move. Called by `Longwatch.rebalance`.
  */
 import { previewBalance, type Preview, type PreviewedNode } from '../../activities/tracker/placement/preview';
-import { kindOf, loadOf, type PlacedPool } from '../../activities/tracker/placement/types';
+import { idOf, kindOf, loadOf, poolOf, type PlacedPool } from '../../activities/tracker/placement/types';
 import { withChanges } from '../../workflows/tracker/options';
 import { announced, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
@@ -94,13 +94,10 @@ function placedPools(trackers: readonly NodeTrackerRow[]): (row: KeptRow) => Pla
   );
   return ({ tracker, pool, members }) => {
     const of = known.get(tracker);
-    return of && { id: `${tracker}/${pool}`, kind: of.kind, size: loadOf(members, of.intervals), members };
+    return of && { id: idOf({ tracker, pool }), kind: of.kind, size: loadOf(members, of.intervals), members };
   };
 }
 
 type PlacedOptions = ReturnType<typeof withChanges> & { placement?: { on?: string | null } };
 
-function moveOf({ pool: { id }, from, to }: Preview['moves'][number]): PoolMove {
-  const at = id.lastIndexOf('/');
-  return { tracker: id.slice(0, at), pool: Number(id.slice(at + 1)), from, to };
-}
+const moveOf = ({ pool: { id }, from, to }: Preview['moves'][number]): PoolMove => ({ ...poolOf(id), from, to });

@@ -5,12 +5,12 @@
 import type { BrokenCompensation } from '../durable/handle';
 import type { Connections } from '../connections';
 import { EncodingMismatchError, ForeignNamespaceError } from '../errors';
-import { NODE_GONE } from '../tracker/queries';
 import { readNodes, type ClusterReport } from '../cluster/nodes';
 import { readStatus, type Status } from '../status';
 import { sharedShiftQueue } from '../../workflows/tracker/contract';
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
+import { NODE_GONE } from '../../activities/tracker/store/node-lives';
 import { DRAINS_FOR } from '../../activities/tracker/store/nodes';
 import { errorText } from '../../workflows/lib/text';
 import { memberTroubles, type MemberTroubles } from './member-facts';

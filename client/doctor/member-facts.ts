@@ -4,7 +4,8 @@
  */
 import { ms } from '../../activities/lib/sql';
 import { MEMBER } from '../../activities/tracker/member/constants';
-import { KEPT, LIVES } from '../../activities/tracker/store/mail-notices';
+import { KEPT } from '../../activities/tracker/store/mail-notices';
+import { NODE_LIVES } from '../../activities/tracker/store/node-lives';
 import type { Statement } from '../../activities/lib/database';
 import { slotsOf } from '../../workflows/tracker/slots';
 import type { Connections } from '../connections';
@@ -57,7 +58,7 @@ const FULL: Statement = {
                 ${ms('clock_timestamp() - f.counted_at')} as "countedMs", n.name as node
          from longwatch.mail_full f join longwatch.tracker t on t.name = f.tracker
          left join longwatch.pool p on p.tracker = f.tracker and p.pool = f.pool and ${KEPT}
-         left join longwatch.node n on n.name = p.node and ${LIVES}
+         left join longwatch.node n on n.name = p.node and ${NODE_LIVES}
          where t.state <> 'stopped' order by f.entries desc, f.tracker, f.pool limit ${POOLS}`,
 };
 const FAILED: Statement = {

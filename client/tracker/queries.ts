@@ -5,9 +5,7 @@
  */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
-
-/** A node that was not heard of for this long is shown as gone: five of its words are missing. As in migration 0022. */
-export const NODE_GONE = "interval '5 seconds'";
+import { NODE_GONE } from '../../activities/tracker/store/node-lives';
 
 /**
  * A replica that has replayed all that it received is not behind, however long ago the last transaction was; one that

@@ -4,11 +4,11 @@
  */
 import type { Statement } from '../../activities/lib/database';
 import { sleep } from '../../activities/lib/sleep';
+import { NODE_GONE } from '../../activities/tracker/store/node-lives';
 import { NOTIFY_CHANNEL, type RunState } from '../../workflows/lib/contract';
 import { poolOf } from '../../workflows/tracker/plan';
 import type { Connections } from '../connections';
 import { NoWorkerError, TimedOutError } from '../errors';
-import { NODE_GONE } from './queries';
 
 const LOOK_MS = 100;
 

@@ -2,7 +2,8 @@
 import { Minute, Growth } from '../../activities/tracker/shift/last-minute';
 import { Settings } from '../../activities/tracker/shift/node-settings';
 import { hasRoom, stuckPools, wantedNodesOf } from '../../activities/tracker/shift/cluster-sight';
-import { placedPool, poolOf } from '../../activities/tracker/shift/placed-pool';
+import { poolOf } from '../../activities/tracker/placement/types';
+import { placedPool } from '../../activities/tracker/shift/placed-pool';
 import { readFigures } from '../../activities/tracker/store/node-use';
 import type { Cluster, NodeLoad } from '../../activities/tracker/placement/types';
 import { rowOf } from './shift-kit';

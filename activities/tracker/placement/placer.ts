@@ -19,10 +19,10 @@ import { HandOvers } from './hand-overs';
 import { KeptPools } from './kept';
 import { Newcomers } from './newcomers';
 import { isLeaving } from './nodes';
-import type { PlacementRow, WrittenRow } from './row';
+import { readsOf, type PlacementRow, type WrittenRow } from './row';
 import { surplus, type Budget } from './surplus';
 import { mayTake, type Decision } from './take';
-import type { Cluster, Move, NodeLoad, PlacedPool } from './types';
+import { poolOf, type Cluster, type Move, type NodeLoad, type PlacedPool } from './types';
 import { liveRows, viewOf, type Taken } from './view';
 
 /** The wishes of an operator for a node, and how well it does. May change at any time. */
@@ -168,10 +168,10 @@ export class Placer {
 
   /** Whether the code of that node can read what this node may have written to the pool; one that does not say can. */
   readonly isRead = ({ id }: PlacedPool, node: string): boolean => {
-    const tracker = id.slice(0, id.lastIndexOf('/'));
+    const { tracker } = poolOf(id);
     const written = Object.hasOwn(this.writes, tracker) ? this.writes[tracker]! : 0;
-    const reads: Readonly<Record<string, number>> = this.rows.get(node)?.reads ?? {};
-    return !Object.hasOwn(reads, tracker) || reads[tracker]! >= written;
+    const row = this.rows.get(node);
+    return ((row && readsOf(row, tracker)) ?? Infinity) >= written;
   };
 
   /** The shift of a pool that was given away has ended. */

@@ -66,6 +66,10 @@ export function retimed<R extends WrittenRow & { readonly at?: number }>(row: R,
   return { ...row, out, ...(row.at !== undefined && { at: by(row.at) }) };
 }
 
+/** The newest state of the tracker's members that the node's code can read; undefined: it does not say. */
+export const readsOf = ({ reads }: PlacementRow, tracker: string): number | undefined =>
+  reads !== undefined && Object.hasOwn(reads, tracker) ? reads[tracker] : undefined;
+
 /** More of a list than this is not read: nobody has as many pools on their way, or as many peers. */
 const MOST = 10_000;
 

@@ -32,6 +32,15 @@ export interface PlacedPool {
   readonly members: number;
 }
 
+/** `things/7`: the `id` of a pool. */
+export const idOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;
+
+/** The names of trackers have no slash. */
+export function poolOf(id: string): { tracker: string; pool: number } {
+  const at = id.lastIndexOf('/');
+  return { tracker: id.slice(0, at), pool: Number(id.slice(at + 1)) };
+}
+
 /** A node as the view of another one (or its own) shows it, with what is on its way to it. */
 export interface NodeLoad {
   readonly name: string;

@@ -5,9 +5,9 @@
  * Told by `keep.ts` and `take-pool.ts`; one a node.
  */
 import { storable } from '../../../workflows/lib/text';
+import { idOf } from '../placement/types';
 import type { NodeFigures } from '../store/node-use';
 import type { PoolClaim } from '../store/fence';
-import { idOf } from './placed-pool';
 
 /** Tried again every ten seconds at least, it is heard of again by then, if only by another node. Milliseconds. */
 const REMEMBERED_MS = 60_000;

@@ -3,8 +3,8 @@
  * taken one. Owned by `placing.ts`, which looks a few times a second, and not more while there are none.
  */
 import type { Database } from '../../lib/database';
+import { idOf, poolOf } from '../placement/types';
 import { seenFences } from '../store/fence';
-import { idOf, poolOf } from './placed-pool';
 
 const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 

@@ -15,10 +15,10 @@ import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { Database } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
 import { isPassing } from '../../lib/sqlstate';
+import { idOf } from '../placement/types';
 import { seenFences, takeBackFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
-import { idOf } from './placed-pool';
 import type { Ending, PoolShift } from './pool-shift';
 import type { Semaphore } from './semaphore';
 

@@ -1,11 +1,10 @@
 /** Says which node has code for the states of a pool. Asked by `placing.ts`. */
 import { newestRead, type StateVersions } from '../member/loading';
 import { fillAfter, mayKeep } from '../placement/nodes';
-import type { PlacementRow } from '../placement/row';
-import type { Cluster, PlacedPool } from '../placement/types';
+import { readsOf } from '../placement/row';
+import { poolOf, type Cluster, type PlacedPool } from '../placement/types';
 import type { Peer } from '../store/nodes';
 import { hasRoom } from './cluster-sight';
-import { poolOf } from './placed-pool';
 
 /** By tracker whose members receive: the newest version of a state that its code reads, and the one that it writes. */
 export interface KnownStates {
@@ -20,10 +19,6 @@ export function knownStates(versions: readonly (readonly [string, StateVersions]
   };
 }
 
-/** The newest state of the tracker's members that the node's code can read; 0: it does not say. */
-const readsOf = ({ reads }: PlacementRow, tracker: string): number =>
-  reads !== undefined && Object.hasOwn(reads, tracker) ? reads[tracker]! : 0;
-
 /** @returns a node that takes such pools now, and reads states of that version: the one with most room */
 export function readerOf(
   cluster: Cluster,
@@ -32,7 +27,7 @@ export function readerOf(
   version: number,
 ): string | undefined {
   const { tracker } = poolOf(id);
-  const reading = new Set(peers.flatMap(({ row }) => (readsOf(row, tracker) >= version ? [row.name] : [])));
+  const reading = new Set(peers.flatMap(({ row }) => ((readsOf(row, tracker) ?? 0) >= version ? [row.name] : [])));
   const able = cluster.slice(1).filter((node) => {
     const others = cluster.filter((other) => other !== node);
     // One at its target does not ask for pools while others have room, so the pool would wait for it in vain.

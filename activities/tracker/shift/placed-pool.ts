@@ -1,6 +1,6 @@
 /** A pool as placement knows it, made of the tracker's row and the number of its members. Used by `placing.ts`. */
 import { labelOf } from '../../../workflows/tracker/options';
-import { kindOf, loadOf, type PlacedPool } from '../placement/types';
+import { idOf, kindOf, loadOf, type PlacedPool } from '../placement/types';
 import type { TrackerRow } from '../store/trackers';
 import type { PoolShift } from './pool-shift';
 
@@ -28,12 +28,4 @@ export function grownPool(known: PlacedPool | undefined, shift: PoolShift): Plac
   const pool = placedPool({ name: shift.trackerName, options: shift.options }, shift.claim.pool, shift.members.size);
   const same = Math.abs(pool.size - known.size) <= SAME_SIZE * known.size && pool.kind === known.kind;
   return same ? undefined : pool;
-}
-
-export const idOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;
-
-/** The names of trackers have no slash. */
-export function poolOf(id: string): { tracker: string; pool: number } {
-  const at = id.lastIndexOf('/');
-  return { tracker: id.slice(0, at), pool: Number(id.slice(at + 1)) };
 }

@@ -15,6 +15,7 @@ import type { Statement } from '../../lib/database';
 import type { Address } from '../member/types';
 import type { Placing } from '../route';
 import type { CountedPool } from './mail-full';
+import { NODE_LIVES } from './node-lives';
 
 /** A node hears here of mail for the pools that it keeps. At most 63 bytes, whatever the node's name is. */
 export const nodeChannel = (node: string): string => `longwatch_mail_${digest(node)}`;
@@ -132,8 +133,6 @@ export async function announce(ask: Ask, announcements: readonly Announcement[])
 
 /** A pool that was let go, or never kept, has no node: its next keeper reads what is there. */
 export const KEPT = 'p.node is not null and p.released_at is null';
-/** A node that was not heard of for five seconds is gone, as for everybody: so it counts the mail of no pool. */
-export const LIVES = `n.ended_at is null and n.seen_at > now() - interval '5 seconds'`;
 
 const KEEPERS_OF_MEMBERS: Statement = {
   name: 'mail-keepers-of-members',
@@ -141,7 +140,7 @@ const KEEPERS_OF_MEMBERS: Statement = {
          from (select m.tracker, longwatch.pool_of(m.hash, t.pools) as pool, t.pools
                from unnest($1::text[], $2::bigint[]) as m (tracker, hash) join longwatch.tracker t on t.name = m.tracker) a
          left join longwatch.pool p on p.tracker = a.tracker and p.pool = a.pool and ${KEPT}
-         left join longwatch.node n on n.name = p.node and ${LIVES}`,
+         left join longwatch.node n on n.name = p.node and ${NODE_LIVES}`,
 };
 const KEEPERS_OF_POOLS: Statement = {
   name: 'mail-keepers-of-pools',

@@ -11,7 +11,8 @@ import { MEMBER, type MemberLimits } from '../member/constants';
 import type { Reading } from '../member/pool-mail';
 import type { Mail, Trace } from '../member/types';
 import { notDefinedHere, placingOf, type Placing } from '../route';
-import { KEPT, LIVES, type PoolAt } from './mail-notices';
+import { KEPT, type PoolAt } from './mail-notices';
+import { NODE_LIVES } from './node-lives';
 import { traceText } from './lives';
 import type { CountedPool } from './mail-full';
 
@@ -66,7 +67,7 @@ const INSERT: Statement = {
          from (select *, longwatch.pool_of(hash, pools) as pool from batch cross join tracker) b
          left join taken t on t.nth = b.nth
          left join longwatch.pool p on p.tracker = $1 and p.pool = b.pool and ${KEPT}
-         left join longwatch.node n on n.name = p.node and ${LIVES}
+         left join longwatch.node n on n.name = p.node and ${NODE_LIVES}
          order by b.nth`,
 };
 /** The mail of many pools at once: each has its own bound, and leaves out what it knows. No id is in two pools. */

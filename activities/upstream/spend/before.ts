@@ -8,11 +8,10 @@ import { definitionOf } from '../../../config/define/upstream';
 import type { ResolvedActivity } from '../../../config/define/activity';
 import type { ResolvedConfig } from '../../../config/resolve/config';
 import type { Class } from '../budget/classes';
-import type { Shortage, Spender, Use, Waiter } from '../budget/spender';
-import { errorOf } from '../../lib/failures';
+import type { Shortage, Spender, Use } from '../budget/spender';
 import { spendingAs } from '../spending';
+import { inLine } from './in-line';
 import { RunSpending } from './run';
-import { OutOfTokens } from './shortage';
 
 /**
  * It stands in the bucket's line for so long, then it is put off; no longer than half of what its caller waits for it,
@@ -127,52 +126,6 @@ function take(spender: Spender, upstream: string, use: Use, caller: CallerOfCode
   const spending = new RunSpending(spender, use);
   const shortage = spending.reserve(upstream);
   if (shortage === undefined) return spending;
-  if (Number.isFinite(shortage.waitMs) && shortage.waitMs > caller.inLineMs) throw new OutOfTokens(shortage, 'before');
-  return waited(spending, upstream, shortage, caller);
-}
-
-function waited(
-  spending: RunSpending,
-  upstream: string,
-  shortage: Shortage,
-  { inLineMs, signal }: CallerOfCode,
-): Promise<RunSpending> {
-  return new Promise((resolve, reject) => {
-    let last = shortage;
-    let leave: () => void = () => undefined;
-    const over = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', givenUp);
-    };
-    const waiter: Waiter = {
-      class: spending.use.class,
-      requests: 1,
-      wake: () => {
-        try {
-          const still = spending.reserve(upstream);
-          if (still) {
-            last = still;
-            leave = still.join(waiter);
-            return;
-          }
-          resolve(spending);
-        } catch (thrown) {
-          reject(errorOf(thrown));
-        }
-        over();
-      },
-    };
-    const givenUp = (): void => {
-      leave();
-      over();
-      reject(errorOf(signal!.reason));
-    };
-    const timer = setTimeout(() => {
-      leave();
-      over();
-      reject(new OutOfTokens(last, 'before'));
-    }, inLineMs);
-    signal?.addEventListener('abort', givenUp, { once: true });
-    leave = shortage.join(waiter);
-  });
+  const again = (): Shortage | undefined => spending.reserve(upstream);
+  return inLine(shortage, again, { class: use.class, ...caller, when: 'before' }).then(() => spending);
 }

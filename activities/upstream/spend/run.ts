@@ -5,9 +5,8 @@
  * so the run. Requests by themselves are here too.
  */
 import { unlisted, type Permit, type Spending, type Wanted } from '../spending';
-import type { Class } from '../budget/classes';
-import type { RequestLine, Reservation, Shortage, Spend, Spender, Use, Waiter } from '../budget/spender';
-import { errorOf } from '../../lib/failures';
+import type { RequestLine, Reservation, Shortage, Spend, Spender, Use } from '../budget/spender';
+import { inLine } from './in-line';
 import { OutOfTokens } from './shortage';
 
 /** A request by itself waits no longer for its tokens: whoever sent it keeps a place. Milliseconds. */
@@ -76,38 +75,13 @@ export class WorkerSpending implements Spending {
  * wait, and where there is little somebody always does.
  */
 function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit | Promise<Permit> {
-  const draw = (): Spend | Shortage => drawOnce(spender, upstream, use, request);
-  const drawn = draw();
+  let drawn = drawOnce(spender, upstream, use, request);
   if (!drawn.isShort) return drawn;
-  if (Number.isFinite(drawn.waitMs) && drawn.waitMs > IN_LINE_MS) throw new OutOfTokens(drawn);
-  return inLine(drawn, use.class, draw);
-}
-
-function inLine(shortage: Shortage, of: Class, draw: () => Spend | Shortage): Promise<Permit> {
-  return new Promise((resolve, reject) => {
-    let last = shortage;
-    let leave: () => void = () => undefined;
-    const wake = (): void => {
-      try {
-        const drawn = draw();
-        if (drawn.isShort) {
-          last = drawn;
-          leave = drawn.join(waiter);
-          return;
-        }
-        resolve(drawn);
-      } catch (thrown) {
-        reject(errorOf(thrown));
-      }
-      clearTimeout(timer);
-    };
-    const waiter: Waiter = { class: of, requests: 1, wake };
-    const timer = setTimeout(() => {
-      leave();
-      reject(new OutOfTokens(last));
-    }, IN_LINE_MS);
-    leave = shortage.join(waiter);
-  });
+  const again = (): Shortage | undefined => {
+    drawn = drawOnce(spender, upstream, use, request);
+    return drawn.isShort ? drawn : undefined;
+  };
+  return inLine(drawn, again, { class: use.class, inLineMs: IN_LINE_MS }).then(() => permitOf(drawn));
 }
 
 /** A worker whose config has no upstream with limits: one that code asks all the same would be limited by nobody. */

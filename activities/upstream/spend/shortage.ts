@@ -1,6 +1,6 @@
 /**
  * A limit that has nothing left, as those meet it who ask in its way: an error of the kind that the upstream's own
- * refusals are, so that whatever runs is put off, and does not count as failed. Thrown by `run.ts` and `before.ts`.
+ * refusals are, so that whatever runs is put off, and does not count as failed. Thrown by `run.ts` and `in-line.ts`.
  */
 import { HoldError } from '../../../config/define/errors';
 import type { Shortage } from '../budget/spender';

@@ -1,0 +1,6 @@
+/** Whether a node lives, in SQL: by its row of `longwatch.node`. Migration 0022 says the same in its views. */
+
+/** A node that was not heard of for this long is gone, for everybody: five of its words are missing. */
+export const NODE_GONE = "interval '5 seconds'";
+/** The node of the row `n` lives, by the database that is asked. */
+export const NODE_LIVES = `n.ended_at is null and n.seen_at > now() - ${NODE_GONE}`;

@@ -64,6 +64,11 @@ export class PoolStrikes {
     return left === 0;
   }
 
+  /** Whether a turn of the same message is at work here. */
+  isAtWork({ context }: Turn): boolean {
+    return this.atWork.has(context.key);
+  }
+
   /** Its handler has come back, and its strikes are taken back. */
   cleared({ context }: Turn): void {
     this.suspects.delete(context.key);

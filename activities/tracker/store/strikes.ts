@@ -38,13 +38,21 @@ const COUNT: Statement = {
              keeper = excluded.keeper, struck_at = clock_timestamp()
          returning s.key, s.count`,
 };
-/** Not those that a later keeper has counted as well. */
-const DELETE: Statement = {
-  name: 'strike-delete',
-  text: `with ${NO_DISK}
-         delete from longwatch.strike s
-         using unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as e (tracker, slot, key, keeper), off
-         where s.tracker = e.tracker and s.slot = e.slot and s.key = e.key and s.keeper = e.keeper`,
+/**
+ * Of one that has not begun, only what this keeper has counted: it is as the keepers before have left it. Not those that
+ * a later keeper has counted as well.
+ */
+const TAKE_BACK: Statement = {
+  name: 'strike-take-back',
+  text: `with ${NO_DISK}, ours as (
+           select e.* from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bool[]) as e (tracker, slot, key, keeper, begun)
+           cross join off
+         ), as_before as (
+           update longwatch.strike s set count = s.count - 1, keeper = '' from ours e
+           where s.tracker = e.tracker and s.slot = e.slot and s.key = e.key and s.keeper = e.keeper and not e.begun and s.count > 1
+         )
+         delete from longwatch.strike s using ours e
+         where s.tracker = e.tracker and s.slot = e.slot and s.key = e.key and s.keeper = e.keeper and (e.begun or s.count = 1)`,
 };
 /** Nobody has begun it for so long: it has gone with its member, or waits behind much else and is counted anew. */
 const PURGE: Statement = {
@@ -89,13 +97,20 @@ export async function countStrikes(db: Queryable, strikes: readonly Strike[]): P
   return strikes.map(({ key }) => counts.get(key));
 }
 
-/** Takes back what this keeper was the last to count. */
-export async function deleteStrikes(db: Queryable, strikes: readonly Strike[]): Promise<void> {
-  await run(db, DELETE, [
-    strikes.map(({ owner }) => owner.claim.tracker),
-    strikes.map(({ slot }) => slot),
-    strikes.map(({ key }) => key),
-    strikes.map(({ owner: { claim, token } }) => `${claim.pool}/${token}`),
+/**
+ * Takes back what this keeper was the last to count: all strikes of a turn whose handler has come back, and its own
+ * strike of one that has not begun.
+ */
+export async function takeBackStrikes(
+  db: Queryable,
+  strikes: readonly { readonly strike: Strike; readonly hasBegun: boolean }[],
+): Promise<void> {
+  await run(db, TAKE_BACK, [
+    strikes.map(({ strike }) => strike.owner.claim.tracker),
+    strikes.map(({ strike }) => strike.slot),
+    strikes.map(({ strike }) => strike.key),
+    strikes.map(({ strike: { owner } }) => `${owner.claim.pool}/${owner.token}`),
+    strikes.map(({ hasBegun }) => hasBegun),
   ]);
 }
 

@@ -10,7 +10,7 @@ import type { MemberLimits } from '../member/constants';
 import { ProcessEnded } from '../member/strikes';
 import type { Turn } from '../member/turn';
 import { Semaphore } from '../shift/semaphore';
-import { countStrikes, deleteStrikes, type Strike } from '../store/strikes';
+import { countStrikes, takeBackStrikes, type Strike } from '../store/strikes';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
 import { Together } from './together';
@@ -22,7 +22,7 @@ const AGAIN_MS = 500;
 /** One is to be counted, or taken back. */
 interface Change {
   readonly strike: Strike;
-  readonly isBack: boolean;
+  readonly back?: { readonly hasBegun: boolean };
 }
 
 export class Strikes {
@@ -64,11 +64,14 @@ export class Strikes {
     }
     pool.strikes.begins(turn);
     const count = await this.count(pool, strike);
+    let isDead = false;
     if (!turn.isOver) {
       // The shift has ended meanwhile.
       if (pool.isClosed) pool.members.member(id)?.giveBack(turn);
-      else if (count !== undefined && count >= this.limits.strikes) fail(new ProcessEnded(this.limits.strikes));
-      else if (count === undefined || this.isTooLate(turn)) {
+      else if (count !== undefined && count >= this.limits.strikes) {
+        isDead = true;
+        fail(new ProcessEnded(this.limits.strikes));
+      } else if (count === undefined || this.isTooLate(turn)) {
         pool.members.readAgain(id, this.host.now());
         this.host.look(pool);
       } else {
@@ -79,21 +82,23 @@ export class Strikes {
       }
     }
     const isLast = pool.strikes.leaves(turn);
+    // What it has failed by stays until that is committed, and is forgotten with the rest.
+    if (!isLast || isDead || count === 0) return;
     // One that did not begin proves nothing of what earlier keepers have counted: only our own is taken back.
-    if (!count || !isLast || (!turn.hasBegun && count > 1)) return;
-    await this.takeBack(strike);
-    pool.strikes.cleared(turn);
+    const { hasBegun } = turn;
+    await this.takeBack(pool, turn, { strike, back: { hasBegun } });
+    if (hasBegun || count === 1) pool.strikes.cleared(turn);
   }
 
   /** One after another: what is taken back before it is counted anew is counted. */
   private async write(all: readonly Change[]): Promise<(number | undefined)[]> {
     const { single } = this.host.database;
-    const of = (isBack: boolean) => all.flatMap((one) => (one.isBack === isBack ? one.strike : []));
-    const [back, counted] = [of(true), of(false)];
-    if (back.length > 0) await deleteStrikes(single, back);
+    const taken = all.flatMap(({ strike, back }) => (back ? { strike, ...back } : []));
+    const counted = all.flatMap(({ strike, back }) => (back ? [] : strike));
+    if (taken.length > 0) await takeBackStrikes(single, taken);
     const counts = counted.length > 0 ? await countStrikes(single, counted) : [];
     let at = 0;
-    return all.map(({ isBack }) => (isBack ? undefined : counts[at++]));
+    return all.map(({ back }) => (back ? undefined : counts[at++]));
   }
 
   private isTooLate({ entry: { what } }: Turn): boolean {
@@ -103,7 +108,7 @@ export class Strikes {
   /** @returns undefined: nothing may begin now; 0: it cannot be counted at all, and is handled all the same */
   private async count(pool: PoolTurns, strike: Strike): Promise<number | undefined> {
     try {
-      return await this.changes.ask({ strike, isBack: false });
+      return await this.changes.ask({ strike });
     } catch (thrown) {
       this.failed(thrown, 'a message that may have ended a process cannot be counted now');
       if (!isPassing(thrown)) return 0;
@@ -113,14 +118,16 @@ export class Strikes {
   }
 
   /** If the database does not answer for so long, the strike stays, and the message may be a suspect then. */
-  private async takeBack(strike: Strike): Promise<void> {
+  private async takeBack(pool: PoolTurns, turn: Turn, change: Change): Promise<void> {
     for (let left = TRIES; left > 0; left--) {
       try {
-        await this.changes.ask({ strike, isBack: true });
+        await this.changes.ask(change);
         return;
       } catch (thrown) {
         this.failed(thrown, 'a strike cannot be taken back now');
         await sleep(AGAIN_MS);
+        // It was counted anew meanwhile, and is that turn's by now.
+        if (pool.strikes.isAtWork(turn)) return;
       }
     }
   }

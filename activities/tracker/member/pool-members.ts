@@ -70,7 +70,6 @@ export class PoolMembers {
     for (const member of this.mail.end(rows, this.members, (id) => this.of(id))) this.after(member);
   }
 
-  /** The reading failed. */
   dropReading(): void {
     this.mail.drop();
   }
@@ -202,6 +201,10 @@ export class PoolMembers {
 
   failed(turn: Turn, thrown: unknown, now: number): EndedTurn | undefined {
     return this.end(turn, (member) => member.fail(turn, thrown, now));
+  }
+
+  giveBack(turn: Turn): void {
+    this.end(turn, (member) => (member.giveBack(turn), undefined));
   }
 
   /**

@@ -99,11 +99,6 @@ export class AloneTurns implements RunsAlone {
 
   /** Never rejects. */
   async run(pool: PoolTurns, turn: Turn): Promise<void> {
-    if (pool.isClosed) pool.members.member(turn.member.id)?.giveBack(turn);
-    else await this.runNow(pool, turn);
-  }
-
-  private async runNow(pool: PoolTurns, turn: Turn): Promise<void> {
     const { host } = this;
     const pushes = this.feeds.pop() ?? this.newPushes();
     const { timeoutMs } = pool.options;
@@ -201,7 +196,7 @@ export class AloneTurns implements RunsAlone {
     const { host } = this;
     if (error instanceof TurnFailed) return host.ended(pool, turn.member.id, error.ended);
     if (error instanceof CodeFailed) {
-      if (error.thrown instanceof ShiftOver) return pool.members.member(turn.member.id)?.giveBack(turn);
+      if (error.thrown instanceof ShiftOver) return pool.members.giveBack(turn);
       const ended = pool.members.failed(turn, error.thrown, host.now());
       if (ended) host.ended(pool, turn.member.id, ended);
       return;

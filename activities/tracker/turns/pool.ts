@@ -104,6 +104,11 @@ export class PoolTurns implements KeptPool, PoolLife {
     return this.shift;
   }
 
+  /** Whether turns may begin now. */
+  get mayBegin(): boolean {
+    return !this.isClosed && !this.isPaused;
+  }
+
   holds(id: string): boolean {
     return holds(this.slots, this.slotOf(id));
   }

@@ -54,7 +54,7 @@ export class Strikes {
     const { id } = turn.member;
     // It has waited for its turn: its member may be another by now.
     if (turn.isOver) return;
-    if (pool.isClosed) return pool.members.member(id)?.giveBack(turn);
+    if (!pool.mayBegin) return pool.members.giveBack(turn);
     let strike: Strike;
     try {
       strike = { owner: pool.owner, slot: pool.slotOf(id), key: turn.context.key };
@@ -66,8 +66,8 @@ export class Strikes {
     const count = await this.count(pool, strike);
     let isDead = false;
     if (!turn.isOver) {
-      // The shift has ended meanwhile.
-      if (pool.isClosed) pool.members.member(id)?.giveBack(turn);
+      // The shift has ended meanwhile, say.
+      if (!pool.mayBegin) pool.members.giveBack(turn);
       else if (count !== undefined && count >= this.limits.strikes) {
         isDead = true;
         fail(new ProcessEnded(this.limits.strikes));

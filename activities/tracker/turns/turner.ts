@@ -48,7 +48,7 @@ export class Turner {
   }
 
   private beginOne(pool: PoolTurns): boolean {
-    if (pool.isClosed || pool.isPaused || this.running >= this.nodeConcurrency) return false;
+    if (!pool.mayBegin || this.running >= this.nodeConcurrency) return false;
     if (pool.begun >= pool.options.concurrency) return false;
     const turn = pool.members.next(this.host.now());
     if (!turn) return false;
@@ -84,11 +84,13 @@ export class Turner {
 
   private async run(pool: PoolTurns, turn: Turn): Promise<void> {
     const { members } = pool;
+    // It has waited for its place: the tracker may be paused by now, or the shift be over.
+    if (!pool.mayBegin) return members.giveBack(turn);
     try {
       if (pool.code.transaction) return await this.alone.run(pool, turn);
       await runCode(this.host, pool, turn);
     } catch (thrown) {
-      if (thrown instanceof ShiftOver) return members.member(turn.member.id)?.giveBack(turn);
+      if (thrown instanceof ShiftOver) return members.giveBack(turn);
       return this.failed(pool, turn, errorOf(thrown));
     }
     const ended = members.ended(turn, this.host.now());

@@ -29,14 +29,15 @@ export const MEMBER_CHECKS: readonly Check[] = [
   },
   {
     id: 'member-suspects',
-    reads: 'messages whose handlers were at work when the processes of two keepers ended',
+    reads: 'messages, timers and values that were being handled when the processes of two keepers ended',
     needs: ['members'],
     look: ({ members }) =>
       members.suspects.map(({ tracker, messages, key, strikes }) =>
         notice(
-          `${plural(messages, 'message')} of ${tracker} may end the process that handles ${messages === 1 ? 'it' : 'them'}: ` +
+          `${messages === 1 ? '1 message, timer or value' : `${count(messages)} messages, timers or values`} of ${tracker} ` +
+            `may end the process that handles ${messages === 1 ? 'it' : 'them'}: ` +
             `${strikes} processes have ended with ${key} at work`,
-          `npx longwatch member show ${tracker} ID; after three processes it is a dead letter`,
+          `npx longwatch member show ${tracker} ID; after three processes it is handled no more`,
         ),
       ),
   },
@@ -58,15 +59,17 @@ function sizeOf({ entries, bytes, countedMs }: FullPool): string {
   return `${plural(entries, 'message')} (${Number((bytes / MB).toFixed(1))} MB)${ago}`;
 }
 
-function whyFull({ node, looked, failed, error }: FullPool): string {
+function whyFull({ node, handled, looked, failed, error }: FullPool): string {
   if (node === null) return ', and no node keeps it';
+  if (!handled) return `, and the node ${node} has no code for them`;
   if (failed * 2 <= looked) return '';
   return `; of ${count(looked)} that were looked at ${count(failed)} have failed and wait to be tried again: ${error}`;
 }
 
 /** The next step, by what keeps the mail from being handled. */
-function nextOf({ tracker, node, looked, failed }: FullPool): string {
+function nextOf({ tracker, node, handled, looked, failed }: FullPool): string {
   if (node === null) return `npx longwatch pools ${tracker}`;
+  if (!handled) return `give that node a config in which ${tracker} has a receive, and start it again`;
   if (failed * 2 > looked)
     return `mend what they fail on: they are tried again by themselves, or are dead letters: npx longwatch dead list ${tracker}`;
   return (

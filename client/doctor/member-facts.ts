@@ -5,7 +5,7 @@
 import { ms } from '../../activities/lib/sql';
 import { MEMBER } from '../../activities/tracker/member/constants';
 import { KEPT } from '../../activities/tracker/store/mail-notices';
-import { NODE_LIVES } from '../../activities/tracker/store/node-lives';
+import { HANDLES_MAIL, NODE_LIVES } from '../../activities/tracker/store/node-lives';
 import type { Statement } from '../../activities/lib/database';
 import { slotsOf } from '../../workflows/tracker/slots';
 import type { Connections } from '../connections';
@@ -22,6 +22,8 @@ export interface FullPool {
   countedMs: number;
   /** The live node that keeps it; null: none does. */
   node: string | null;
+  /** That node has code for its messages. */
+  handled: boolean;
   /** Some of its messages were looked at: so many have failed and wait for their time, with the error of one. */
   looked: number;
   failed: number;
@@ -55,7 +57,7 @@ const LOOKED = 1_000;
 const FULL: Statement = {
   name: 'doctor-mail-full',
   text: `select f.tracker, f.pool, t.pools, f.entries::float8 as entries, f.bytes::float8 as bytes, f.for_handlers as "forHandlers",
-                ${ms('clock_timestamp() - f.counted_at')} as "countedMs", n.name as node
+                ${ms('clock_timestamp() - f.counted_at')} as "countedMs", n.name as node, coalesce(${HANDLES_MAIL}, false) as handled
          from longwatch.mail_full f join longwatch.tracker t on t.name = f.tracker
          left join longwatch.pool p on p.tracker = f.tracker and p.pool = f.pool and ${KEPT}
          left join longwatch.node n on n.name = p.node and ${NODE_LIVES}

@@ -85,6 +85,7 @@ export class Post {
     await Promise.all(this.senders.all().map((sender) => sender.idle()));
     await Promise.allSettled(this.underWay);
     await this.notifier.idle();
+    await this.unkept.idle();
     await this.listener?.stop();
   }
 

@@ -70,6 +70,7 @@ const full = (more: Partial<FullPool>): FullPool => ({
     forHandlers: false,
     countedMs: 900,
     node: 'a',
+    handled: true,
   },
   ...{ looked: 1_000, failed: 20, error: 'Error: no' },
   ...more,
@@ -252,11 +253,16 @@ const CASES: [check: string, facts: Facts, what: RegExp][] = [
     /\(6.5 MB\), as counted 2 h ago, and no node keeps it$/,
   ],
   [
+    'mail-full',
+    facts({ members: known(members({ full: [full({ handled: false, looked: 0, failed: 0 })] })) }),
+    /and the node a has no code for them$/,
+  ],
+  [
     'member-suspects',
     facts({
       members: known(members({ suspects: [{ tracker: 'rooms', messages: 2, key: 'rooms/lobby/4711', strikes: 2 }] })),
     }),
-    /^2 messages of rooms may end the process that handles them: 2 processes have ended with rooms\/lobby\/4711 at work$/,
+    /^2 messages, timers or values of rooms may end the process that handles them: 2 processes have ended with rooms\/lobby\/4711 at work$/,
   ],
   [
     'member-dead-letters',

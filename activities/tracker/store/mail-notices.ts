@@ -15,7 +15,7 @@ import type { Statement } from '../../lib/database';
 import type { Address } from '../member/types';
 import type { Placing } from '../route';
 import type { CountedPool } from './mail-full';
-import { NODE_LIVES } from './node-lives';
+import { HANDLES_MAIL } from './node-lives';
 
 /** A node hears here of mail for the pools that it keeps. At most 63 bytes, whatever the node's name is. */
 export const nodeChannel = (node: string): string => `longwatch_mail_${digest(node)}`;
@@ -136,11 +136,11 @@ export const KEPT = 'p.node is not null and p.released_at is null';
 
 const KEEPERS_OF_MEMBERS: Statement = {
   name: 'mail-keepers-of-members',
-  text: `select distinct a.tracker, a.pool, a.pools, p.node, n.name is not null as lives
+  text: `select distinct a.tracker, a.pool, a.pools, p.node, n.name is not null as handled
          from (select m.tracker, longwatch.pool_of(m.hash, t.pools) as pool, t.pools
                from unnest($1::text[], $2::bigint[]) as m (tracker, hash) join longwatch.tracker t on t.name = m.tracker) a
          left join longwatch.pool p on p.tracker = a.tracker and p.pool = a.pool and ${KEPT}
-         left join longwatch.node n on n.name = p.node and ${NODE_LIVES}`,
+         left join longwatch.node n on n.name = p.node and ${HANDLES_MAIL}`,
 };
 const KEEPERS_OF_POOLS: Statement = {
   name: 'mail-keepers-of-pools',
@@ -149,15 +149,15 @@ const KEEPERS_OF_POOLS: Statement = {
 };
 
 /**
- * The nodes to be told of mail for these members, by the pools of now; and the pools that no live node keeps, whose
- * mail nobody else counts. @param placingOf as for its commit
+ * The nodes to be told of mail for these members, by the pools of now; and the pools whose mail no live node handles,
+ * so that nobody else counts it. @param placingOf as for its commit
  */
 export async function keepersOf(
   ask: Ask,
   members: readonly Address[],
   placingOf: (tracker: string) => Placing,
 ): Promise<{ keepers: PoolAt[]; unkept: CountedPool[] }> {
-  type Row = { tracker: string; pool: number; pools: number; node: string | null; lives: boolean };
+  type Row = { tracker: string; pool: number; pools: number; node: string | null; handled: boolean };
   const rows = await ask<Row>(KEEPERS_OF_MEMBERS, [
     members.map(({ tracker }) => tracker),
     members.map(({ tracker, id }) => placingOf(tracker)(id)),
@@ -165,7 +165,7 @@ export async function keepersOf(
   return {
     keepers: rows.flatMap(({ node, tracker, pool }) => (node === null ? [] : [{ node, tracker, pool }])),
     unkept: rows
-      .filter(({ lives }) => !lives)
+      .filter(({ handled }) => !handled)
       .map(({ tracker, pool, pools }) => ({ tracker, pool, slots: slotsOf(pool, pools) })),
   };
 }

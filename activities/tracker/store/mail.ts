@@ -12,7 +12,7 @@ import type { Reading } from '../member/pool-mail';
 import type { Mail, Trace } from '../member/types';
 import { notDefinedHere, placingOf, type Placing } from '../route';
 import { KEPT, type PoolAt } from './mail-notices';
-import { NODE_LIVES } from './node-lives';
+import { HANDLES_MAIL } from './node-lives';
 import { traceText } from './lives';
 import type { CountedPool } from './mail-full';
 
@@ -63,11 +63,11 @@ const INSERT: Statement = {
            where w.clean[w.current + 1] and exists (select 1 from taken where fits)
          )
          select b.state, b.route, b.pools, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
-                coalesce(t.is_full, false) as is_full, p.node, n.name is not null as lives, b.pool
+                coalesce(t.is_full, false) as is_full, p.node, n.name is not null as handled, b.pool
          from (select *, longwatch.pool_of(hash, pools) as pool from batch cross join tracker) b
          left join taken t on t.nth = b.nth
          left join longwatch.pool p on p.tracker = $1 and p.pool = b.pool and ${KEPT}
-         left join longwatch.node n on n.name = p.node and ${NODE_LIVES}
+         left join longwatch.node n on n.name = p.node and ${HANDLES_MAIL}
          order by b.nth`,
 };
 /** The mail of many pools at once: each has its own bound, and leaves out what it knows. No id is in two pools. */
@@ -123,7 +123,7 @@ export interface Inserted {
   readonly keepers: PoolAt[];
   /** By the places of messages that wait, since their pools are full: the pool. */
   readonly full: ReadonlyMap<number, number>;
-  /** Pools of the batch that no live node keeps: so nobody else counts their mail. */
+  /** Pools of the batch whose mail no live node handles: so nobody else counts it. */
   readonly unkept: CountedPool[];
 }
 
@@ -150,7 +150,9 @@ export async function insertMail(
     is_full && admission === 'wait' ? [[at, pool] as const] : [],
   );
   const unkept = new Map(
-    found.flatMap(({ state, lives, pool, pools }) => (state !== 'stopped' && !lives ? [[pool, pools] as const] : [])),
+    found.flatMap(({ state, handled, pool, pools }) =>
+      state !== 'stopped' && !handled ? [[pool, pools] as const] : [],
+    ),
   );
   return {
     state: found[0]?.state,
@@ -170,8 +172,8 @@ interface InsertedRow {
   admission: Admission;
   is_full: boolean;
   node: string | null;
-  /** The node is heard of. */
-  lives: boolean;
+  /** A live node handles its mail, and counts it. */
+  handled: boolean;
   pool: number;
 }
 

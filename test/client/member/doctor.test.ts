@@ -39,8 +39,12 @@ test('says which pools are full, and what keeps their mail from being handled', 
   const what =
     'problem: 1 pool of rooms is full of mail, so senders wait, and handlers fail: pool 0 has 50,000 messages (1 MB)';
   expect(await found()).toEqual([`${what}, and no node keeps it | npx longwatch pools rooms`]);
-  await writeNode(stack.sql.bind(stack), { name: 'n' });
-  await stack.sql(`insert into longwatch.pool (tracker, pool, node) values ('rooms', 0, 'n')`);
+  await writeNode(stack.sql.bind(stack), { name: 'n', placement: { reads: {} } });
+  await stack.sql(`insert into longwatch.pool (tracker, pool, node, taken_at) values ('rooms', 0, 'n', now())`);
+  expect(await found()).toEqual([
+    `${what}, and the node n has no code for them | give that node a config in which rooms has a receive, and start it again`,
+  ]);
+  await writeNode(stack.sql.bind(stack), { name: 'n', placement: { reads: { rooms: 1 } } });
   await waits(null);
   expect(await found()).toEqual([expect.stringContaining(`${what} | more nodes, or more handlers at once`)]);
   await waits('Error: no');
@@ -70,8 +74,8 @@ test('says what may end processes, and that members have dead letters', async ()
     `insert into longwatch.member_dead (tracker, member, sender, json, attempts, error) values ('rooms', 'lobby', 's', '1', 8, 'no')`,
   );
   expect(await found()).toEqual([
-    'notice: 1 message of rooms may end the process that handles it: 2 processes have ended with rooms/lobby/2 at work | ' +
-      'npx longwatch member show rooms ID; after three processes it is a dead letter',
+    'notice: 1 message, timer or value of rooms may end the process that handles it: 2 processes have ended with rooms/lobby/2 at work | ' +
+      'npx longwatch member show rooms ID; after three processes it is handled no more',
     'notice: members of rooms have 1 dead letter | npx longwatch dead list rooms',
   ]);
 });

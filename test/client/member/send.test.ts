@@ -24,7 +24,7 @@ import {
 } from '../../../client/member/errors';
 import { hashId } from '../../../workflows/lib/hash';
 import { slotOf } from '../../../workflows/tracker/slots';
-import { writeNode } from '../../support/node-rows';
+import { writeNode, type NodeGiven } from '../../support/node-rows';
 import { eventually, Stack } from '../../support/stack';
 
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -43,6 +43,7 @@ afterAll(async () => {
 beforeEach(async () => {
   await stack.sql('delete from longwatch.tracker');
   await stack.sql('truncate longwatch.mail');
+  await stack.sql('delete from longwatch.node');
   await write('rooms', { receive: { maxMail: 3, maxMailBytes: 10_000 } });
   await stack.sql(`insert into longwatch.pool (tracker, pool, node) values ('rooms', 0, 'n')`);
   longwatch = await stack.connect();
@@ -176,24 +177,47 @@ test('the mailbox of a member is bounded; a sender waits for room and goes on wh
   expect((await mail()).map(({ json }) => json)).toEqual(['2', '3', '6', '5']);
 });
 
+/** The node of the pool, which has taken it some seconds ago. */
+const keeps = async (more: Partial<NodeGiven> = {}) => {
+  await stack.sql(`update longwatch.pool set taken_at = now() - interval '10 seconds'`);
+  await writeNode(stack.sql.bind(stack), { name: 'n', placement: { reads: { rooms: 1 } }, ...more });
+};
+/** No member has more than one message. */
+const fill = (count: number) =>
+  stack.sql(
+    `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at)
+     select 0, nextval('longwatch.stamp'), 'rooms', 'm' || n, n, 's', '1', 1, now() from generate_series(1, $1) n`,
+    [count],
+  );
+const full = () => stack.sql('select pool from longwatch.mail_full');
+
+test('who sends and ends has counted the mail of a pool that no node handles, and leaves it to one that does', async () => {
+  await fill(MEMBER.poolMail.entries);
+  const sendAndEnd = async () => {
+    const own = await stack.connect();
+    await own.tracker('rooms').member('lobby').send(1);
+    await own.close();
+  };
+  await keeps();
+  await sendAndEnd();
+  expect(await full()).toEqual([]);
+  await keeps({ placement: { reads: {} } });
+  await sendAndEnd();
+  expect(await full()).toEqual([{ pool: 0 }]);
+}, 60_000);
+
 test.each([
   ['that nobody keeps', () => stack.sql('update longwatch.pool set node = null')],
-  ['whose node is not heard of any more', () => writeNode(stack.sql.bind(stack), { name: 'n', silentMs: 60_000 })],
+  ['whose node is not heard of any more', () => keeps({ silentMs: 60_000 })],
+  ['whose node has no code for it', () => keeps({ placement: { reads: {} } })],
+  ['whose node has begun anew, and has not taken it', () => keeps({ upMs: 1_000 })],
 ])(
   'the mail of a pool %s is counted by who sends: past its bound a sender is told so by its name',
   async (_, leave) => {
-    const { entries } = MEMBER.poolMail;
-    // No member has more than one message.
-    const fill = (count: number) =>
-      stack.sql(
-        `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at)
-       select 0, nextval('longwatch.stamp'), 'rooms', 'm' || n, n, 's', '1', 1, now() from generate_series(1, $1) n`,
-        [count],
-      );
-    await fill(entries);
+    await fill(MEMBER.poolMail.entries);
     await leave();
     await room().send(1);
-    await eventually('it was counted', async () => (await stack.sql('select 1 from longwatch.mail_full'))[0]);
+    await eventually('it was counted', async () => (await full())[0]);
     const refused = room('other').send(2, { timeout: 300 });
     await expect(refused).rejects.toThrow(MailboxFullError);
     await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
@@ -203,7 +227,7 @@ test.each([
     const waits = room('other').send(3, { timeout: '1m' });
     await stack.sql(`delete from longwatch.mail where slot > 100`);
     await waits;
-    expect(await stack.sql('select 1 from longwatch.mail_full')).toEqual([]);
+    expect(await full()).toEqual([]);
   },
   60_000,
 );

@@ -86,14 +86,17 @@ describe('On PostgreSQL', () => {
     stack = await Stack.start();
     database = new Database({ url: stack.servers.databaseUrl, log });
     ask = (statement, values) => database.rows(statement, values);
-    await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', '{}', 5), ('closed', '{}', 1)`);
+    await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', '{}', 7), ('closed', '{}', 1)`);
     await stack.sql(`update longwatch.tracker set state = 'stopped' where name = 'closed'`);
     await stack.sql(
-      `insert into longwatch.pool (tracker, pool, node, released_at)
-       values ('t', 0, 'a', null), ('t', 1, 'b', null), ('t', 2, 'a', now()), ('t', 3, null, null)`,
+      `insert into longwatch.pool (tracker, pool, node, taken_at, released_at)
+       values ('t', 0, 'a', now(), null), ('t', 1, 'b', now(), null), ('t', 2, 'a', now(), now()), ('t', 3, null, null, null),
+              ('t', 5, 'c', now(), null), ('t', 6, 'a', now() - interval '1 hour', null)`,
     );
-    await writeNode(stack.sql.bind(stack), { name: 'a' });
-    await writeNode(stack.sql.bind(stack), { name: 'b', silentMs: 6_000 });
+    const knows = { placement: { reads: { t: 1 } } };
+    await writeNode(stack.sql.bind(stack), { name: 'a', ...knows });
+    await writeNode(stack.sql.bind(stack), { name: 'b', silentMs: 6_000, ...knows });
+    await writeNode(stack.sql.bind(stack), { name: 'c', placement: { reads: { u: 1 } } });
   });
   afterAll(async () => {
     await database?.close();
@@ -101,7 +104,7 @@ describe('On PostgreSQL', () => {
   });
 
   const idOf = (pool: number): string => {
-    for (let i = 0; ; i++) if (poolOf(hashId(`id${i}`), 5) === pool) return `id${i}`;
+    for (let i = 0; ; i++) if (poolOf(hashId(`id${i}`), 7) === pool) return `id${i}`;
   };
   const byPool = <T extends { pool: number }>(list: T[]) => list.sort((x, y) => x.pool - y.pool);
   const letter = (member: string): NewMail => ({ member, from: 's', json: '1', bytes: 1, toldAt: Date.now() });
@@ -109,22 +112,25 @@ describe('On PostgreSQL', () => {
     database.transaction((db) => insertMail(db, tracker, members.map(letter), MEMBER));
 
   test('who inserts learns which nodes are to be told: those that keep the pools now', async () => {
-    const { state, admissions, keepers, unkept } = await insert('t', ...[0, 1, 2, 3, 4].map(idOf));
+    const all = [0, 1, 2, 3, 4, 5, 6];
+    const { state, admissions, keepers, unkept } = await insert('t', ...all.map(idOf));
     expect(state).toBe('running');
-    expect(admissions).toEqual(Array(5).fill('taken'));
+    expect(admissions).toEqual(Array(7).fill('taken'));
     const kept = [
       { node: 'a', tracker: 't', pool: 0 },
       { node: 'b', tracker: 't', pool: 1 },
+      { node: 'c', tracker: 't', pool: 5 },
+      { node: 'a', tracker: 't', pool: 6 },
     ];
-    expect(keepers).toEqual(kept);
-    // Two of them have nodes, and one of these is not heard of any more.
-    const without = [1, 2, 3, 4].map((pool) => ({ tracker: 't', pool, slots: slotsOf(pool, 5) }));
+    expect(byPool(keepers)).toEqual(kept);
+    // Four of them have nodes: one is not heard of any more, one has no code for them, one has begun anew since.
+    const without = [1, 2, 3, 4, 5, 6].map((pool) => ({ tracker: 't', pool, slots: slotsOf(pool, 7) }));
     expect(byPool(unkept)).toEqual(without);
-    const members = [0, 1, 2, 3, 4].map((pool) => ({ tracker: 't', id: idOf(pool) }));
+    const members = all.map((pool) => ({ tracker: 't', id: idOf(pool) }));
     const found = await keepersOf(ask, members, () => byId);
     expect(byPool(found.keepers)).toEqual(kept);
     expect(byPool(found.unkept)).toEqual(without);
-    expect(byPool(await keepersOfPools(ask, { tracker: 't', pools: [0, 1, 2, 3, 4] }))).toEqual(kept);
+    expect(byPool(await keepersOfPools(ask, { tracker: 't', pools: all }))).toEqual(kept);
   });
 
   describe('of a tracker with a route', () => {

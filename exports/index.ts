@@ -119,6 +119,7 @@ export type {
   MemberLife,
   MemberLifeDetails,
   MemberMessage,
+  MemberStruckValue,
   MemberTimer,
   WaitingMail,
 } from '../client/member/lives';

@@ -70,13 +70,20 @@ async function show(tracker: string, id: string, flags: CommonFlags & ConfigFlag
   });
 }
 
-/** Mail and timers, for `show` as well. */
-export function describeLife({ mail, timers }: Pick<BriefLife, 'mail' | 'timers'>): string[] {
+/** Mail, timers and values that may have ended processes, for `show` as well. */
+export function describeLife({
+  mail,
+  timers,
+  struckValues,
+}: Pick<BriefLife, 'mail' | 'timers' | 'struckValues'>): string[] {
   return [
     describeMail(mail),
     ...timers.map(
       ({ name, at, attempts, strikes }) =>
         `timer ${inline(name)}: at ${at}${attempts > 0 ? `, failed ${plural(attempts, 'time')}` : ''}${suspected(strikes)}`,
+    ),
+    ...struckValues.map(
+      ({ operation, changedAt, strikes }) => `value of ${inline(operation)} of ${changedAt}${suspected(strikes)}`,
     ),
   ];
 }

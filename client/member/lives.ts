@@ -46,6 +46,14 @@ export interface MemberTimer {
   message: Json;
 }
 
+/** A stored value that `apply` has not come back from: one without a strike is not shown. */
+export interface MemberStruckValue {
+  operation: string;
+  changedAt: string;
+  /** As of a message; with three of them it is passed over. */
+  strikes: number;
+}
+
 export interface MemberMessage {
   /** A process that sends, or `tracker/member` of the handler that did. */
   from: string;
@@ -70,6 +78,7 @@ export interface MemberLifeDetails extends Omit<MemberLife, 'timers'> {
   /** The first 20 that wait, in their order. */
   messages: MemberMessage[];
   timers: MemberTimer[];
+  struckValues: MemberStruckValue[];
   /** Its dead letters. */
   dead: number;
 }
@@ -125,6 +134,17 @@ const MESSAGES_OF: Statement = {
                 t.error, ${ms('t.not_before')} as not_before, t.trace, coalesce(s.count, 0) as strikes
          from longwatch.mail t ${STRIKES('coalesce(t.request, t.id::text)', 'member')}
          where t.tracker = $1 and t.slot = $2 and t.member = $3 order by t.id limit ${MESSAGES}`,
+};
+/** Its values are known by when they have changed, as `ctx.key` says it. */
+const STRUCK_VALUES: Statement = {
+  name: 'client-life-values',
+  text: `select v.operation, v.changed_at, s.count as strikes
+         from (select t.tracker, t.id, v.operation, ${ms('v.changed_at')} as changed_at
+               from longwatch.member t join longwatch.value v on v.member = t.key
+               where t.tracker = $1 and t.id = $2 and t.removed_at is null) v
+         join longwatch.strike s
+           on s.tracker = v.tracker and s.slot = $3 and s.key = v.tracker || '/' || v.id || '/' || v.operation || '/' || v.changed_at::text
+         order by v.operation`,
 };
 /**
  * The holder's next commit of it finds another version than it knows: it reads the row, and handles once more. A member
@@ -208,6 +228,7 @@ export async function readLife(
     if (!isSaidOf(row!)) return undefined;
     const timers = await run<TimerRow & { json: string }>(db, TIMERS, [tracker, id]);
     const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, slot, id]);
+    const values = await run<StruckRow>(db, STRUCK_VALUES, [tracker, id, slot]);
     return {
       tracker,
       ...lifeOf(row!),
@@ -215,6 +236,7 @@ export async function readLife(
       stateVersion: row!.schema,
       messages: messages.map(messageOf),
       timers: timers.map((timer) => ({ ...timerOf(timer), message: JSON.parse(timer.json) as Json })),
+      struckValues: values.map(struckOf),
       dead: row!.dead,
     };
   });
@@ -230,13 +252,29 @@ const timerOf = ({ name, at, attempts, strikes }: TimerRow): BriefLife['timers']
   strikes,
 });
 
+interface StruckRow {
+  [column: string]: unknown;
+  operation: string;
+  changed_at: number;
+  strikes: number;
+}
+
+const struckOf = ({ operation, changed_at: changedAt, strikes }: StruckRow): MemberStruckValue => ({
+  operation,
+  changedAt: iso(changedAt),
+  strikes,
+});
+
 /** Without its state and messages, for `show`. */
-export type BriefLife = Pick<MemberLifeDetails, 'version' | 'stateBytes' | 'writtenAt' | 'mail' | 'dead'> & {
+export type BriefLife = Pick<
+  MemberLifeDetails,
+  'version' | 'stateBytes' | 'writtenAt' | 'mail' | 'struckValues' | 'dead'
+> & {
   timers: Omit<MemberTimer, 'message'>[];
 };
 
 /**
- * Null: it has no state, nothing waits for it, and no letter of it is dead.
+ * Null: it has no state, nothing waits for it, no value of it has a strike, and no letter of it is dead.
  * @throws PlacedByRouteError
  */
 export async function briefLife(connections: Connections, tracker: string, id: string): Promise<BriefLife | null> {
@@ -245,9 +283,11 @@ export async function briefLife(connections: Connections, tracker: string, id: s
     const slot = (await slotsOfMembers(db, tracker, [id], connections.definitions.get(tracker))).get(id)!;
     const [row] = await run<OneLifeRow>(db, BRIEF, [tracker, id, slot]);
     const { version, stateBytes, writtenAt, mail } = lifeOf(row!);
-    if (version === 0 && mail.entries === 0 && row!.dead === 0) return null;
+    const values = await run<StruckRow>(db, STRUCK_VALUES, [tracker, id, slot]);
+    if (version === 0 && mail.entries === 0 && row!.dead === 0 && values.length === 0) return null;
     const timers = await run<TimerRow>(db, TIMERS_BRIEF, [tracker, id]);
-    return { version, stateBytes, writtenAt, mail, dead: row!.dead, timers: timers.map(timerOf) };
+    const struckValues = values.map(struckOf);
+    return { version, stateBytes, writtenAt, mail, dead: row!.dead, timers: timers.map(timerOf), struckValues };
   });
 }
 

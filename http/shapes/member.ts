@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Trace } from '../../activities/tracker/member/types';
 import type { DeadLetter, DeadLettersResult } from '../../client/member/dead';
-import type { MemberLife, MemberLifeDetails } from '../../client/member/lives';
+import type { MemberLife, MemberLifeDetails, MemberStruckValue } from '../../client/member/lives';
 import { AnyJson, shapeOf, Time } from './shape';
 
 const TraceShape = shapeOf<Trace>()(
@@ -34,6 +34,14 @@ const Message = z
   })
   .openapi('MemberMessage');
 
+export const StruckValues = z
+  .array(
+    shapeOf<MemberStruckValue>()(
+      z.object({ operation: z.string(), changedAt: Time, strikes: z.number() }).openapi('MemberStruckValue'),
+    ),
+  )
+  .openapi({ description: 'values whose `apply` may have ended processes; with three strikes one is passed over' });
+
 export const MemberLifeDetailsShape = shapeOf<MemberLifeDetails>()(
   z
     .object({
@@ -45,6 +53,7 @@ export const MemberLifeDetailsShape = shapeOf<MemberLifeDetails>()(
       timers: z.array(
         z.object({ name: z.string(), at: Time, attempts: z.number(), strikes: z.number(), message: AnyJson }),
       ),
+      struckValues: StruckValues,
       dead: z.number(),
     })
     .openapi('MemberLifeDetails'),

@@ -8,6 +8,7 @@ import type { Alive, Place, TrackerCount } from '../../client/tracker/questions'
 import type { RosterResult } from '../../client/tracker/roster';
 import type { HoldSummary, RefetchResult } from '../../client/tracker/told';
 import type { HeldBackSummary, WaitSummary } from '../../client/tracker/waits';
+import { StruckValues } from './member';
 import { AnyJson, Names, shapeOf, Time } from './shape';
 
 export const State = z.enum(['running', 'paused', 'stopped']);
@@ -143,6 +144,7 @@ const Life = shapeOf<BriefLife>()(
       writtenAt: Time.nullable(),
       mail: z.object({ entries: z.number(), bytes: z.number(), oldestAt: Time.nullable() }),
       timers: z.array(z.object({ name: z.string(), at: Time, attempts: z.number(), strikes: z.number() })),
+      struckValues: StruckValues,
       dead: z.number(),
     })
     .openapi('Life'),

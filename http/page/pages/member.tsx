@@ -51,7 +51,7 @@ export function Member({ tracker, id }: { tracker: TrackerSummary; id: string })
 
 /** A member that receives: what waits for it, and the times that it has set itself. */
 function Life({ life, member: { id, tracker } }: { life: BriefLife; member: MemberDetails }) {
-  const { mail, timers, dead, stateBytes, version, writtenAt } = life;
+  const { mail, timers, struckValues, dead, stateBytes, version, writtenAt } = life;
   return (
     <Section title="Mail and timers">
       <p class="facts">
@@ -74,15 +74,27 @@ function Life({ life, member: { id, tracker } }: { life: BriefLife; member: Memb
         )}
       </p>
       <ul class="lines">
-        {timers.map(({ name, at: when, attempts }) => (
+        {timers.map(({ name, at: when, attempts, strikes }) => (
           <li key={name}>
             timer <Data text={name} /> <Ago at={when} />
             {attempts > 0 && <State is="notice" word={`failed ${plural(attempts, 'time')}`} />}
+            <Struck strikes={strikes} />
+          </li>
+        ))}
+        {struckValues.map(({ operation, changedAt, strikes }) => (
+          <li key={operation}>
+            value of <Data text={operation} /> <Ago at={changedAt} />
+            <Struck strikes={strikes} />
           </li>
         ))}
       </ul>
     </Section>
   );
+}
+
+/** Processes that may have ended by it. */
+function Struck({ strikes }: { strikes: number }) {
+  return strikes > 0 ? <State is="notice" word={`may have ended ${plural(strikes, 'process', 'processes')}`} /> : null;
 }
 
 function Facts({ member: { pool, node, addedAt, tracker } }: { member: MemberDetails }) {

@@ -90,7 +90,7 @@ describe('send and request', () => {
     [['send', 'nowhere', 'lobby', '1'], 2, "there is no tracker 'nowhere'"],
     [['send', 'rooms', 'lobby', '1', '--reply-tracker', 'users'], 2, 'give both'],
     [['send', 'rooms', 'lobby', '1', '--traceparent', 'x'], 2, 'is not one of W3C'],
-    [['request', 'rooms', 'lobby', '1', '--timeout', '0.2'], 1, "'lobby' of 'rooms' has not replied within 200 ms"],
+    [['request', 'rooms', 'lobby', '1', '--timeout', '4'], 1, "'lobby' of 'rooms' has not replied within 4000 ms"],
     [['request', 'rooms', 'lobby', '1', '--timeout', '400'], 2, 'is not a duration from 1ms to 5m'],
     [['request', 'rooms', 'lobby'], 2, 'give at least one message'],
   ])('%j: status %d', async (args, status, text) => {
@@ -100,7 +100,7 @@ describe('send and request', () => {
   });
 
   test('a mailbox without room: status 1, and how many were accepted before', async () => {
-    const sent = await cli('send', 'rooms', 'lobby', '1', '2', '3', '4', '--timeout', '0.3');
+    const sent = await cli('send', 'rooms', 'lobby', '1', '2', '3', '4', '--timeout', '5');
     expect(sent.status).toBe(1);
     expect(sent.err).toContain('3 messages accepted before that');
     expect(sent.err).toContain("the mailbox of 'lobby' of 'rooms' had no room in time; the message was not accepted");
@@ -124,7 +124,13 @@ describe('member list, show and reload', () => {
       );
     await strike(String((await mail())[0]!.id), 2);
     await strike('timer/1', 1);
-    // These are strikes of a value, and of a message that is not there any more.
+    const [value] = await stack.sql<{ at: number }>(
+      `insert into longwatch.value (member, operation, value, fetched_at, changed_at)
+       select key, 'look', '1', '2026-01-02Z', '2026-01-02 00:00:00.123456Z' from longwatch.member where id = 'lobby'
+       returning (extract(epoch from changed_at) * 1000)::float8 as at`,
+    );
+    await strike(`look/${value!.at}`, 2);
+    // These are strikes of a value that is another one by now, and of a message that is not there any more.
     await strike('look/1', 1);
     await strike('1', 3);
     await die('lobby', 1);
@@ -144,6 +150,7 @@ describe('member list, show and reload', () => {
         { message: { say: 'x' }, isRequest: false, attempts: 2, error: 'no', strikes: 2, trace: { requestId: 'r' } },
       ],
       timers: [{ name: 'close', at: '2027-01-01T00:00:00.000Z', attempts: 0, strikes: 1, message: { t: 1 } }],
+      struckValues: [{ operation: 'look', changedAt: '2026-01-02T00:00:00.123Z', strikes: 2 }],
     });
     const page = await longwatch.tracker('rooms').lives({ limit: 1 });
     expect(page).toMatchObject({
@@ -161,12 +168,14 @@ describe('member list, show and reload', () => {
       'failed 2 times: no',
       '; 2 processes may have ended by it (after three it is handled no more)',
       'at 2027-01-01T00:00:00.000Z; one process may have ended by it',
+      'value of look of 2026-01-02T00:00:00.123Z; 2 processes may have ended by it',
       '"ж"',
     ])
       expect(text).toContain(part);
     expect((await cli('member', 'list', 'rooms')).out).toMatch(/^id.*\nhall.*\nlobby/);
     const of = await longwatch.tracker('rooms').show('lobby');
     expect(of.life).toMatchObject({ version: 7, dead: 1, timers: [{ name: 'close' }], mail: { entries: 1 } });
+    expect(of.life).toMatchObject({ struckValues: [{ operation: 'look', strikes: 2 }] });
     expect((await cli('show', 'rooms', 'lobby')).out).toContain('mail: 1 message');
   });
 

@@ -120,6 +120,7 @@ const details = (id: string): MemberDetails => ({
     mail: { entries: 3, bytes: 911, oldestAt: at(1_200) },
     dead: 1,
     timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0, strikes: 0 }],
+    struckValues: [],
   },
   waits: [{ operation: 'wallet', bucket: 'esi/group:90000002', closed: false, since: at(9_000), until: at(-21_000) }],
   values: [

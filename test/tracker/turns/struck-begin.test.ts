@@ -6,10 +6,14 @@ import type { Database, Queryable } from '../../../activities/lib/database';
 import { failure } from '../../../activities/lib/failures';
 import type { MemberContext } from '../../../config/define/member';
 import type { TrackerDefinition } from '../../../config/define/tracker';
+import type { Longwatch } from '../../../client/longwatch';
 import { ErrorType } from '../../../workflows/lib/errors';
+import { hashId } from '../../../workflows/lib/hash';
 import { rowOf } from '../shift-kit';
 import { becomes, database, mailCount, nodeOf, send, stack, trackerOf, type TurnsNode } from './kit';
 
+let connected: Promise<Longwatch> | undefined;
+const longwatch = async () => (await (connected ??= stack.connect())).tracker('t');
 const never = new Promise<never>(() => undefined);
 let keeper = 0;
 /** Handlers that have begun: the number of the keeper, and the member. */
@@ -119,4 +123,25 @@ test.each([
     () => begun,
     (all) => all.includes(`${keeper} a`),
   );
+});
+
+test('the strikes of a value are shown, by the key that its turn has', async () => {
+  const applying = trackerOf(
+    { receive: () => undefined },
+    {
+      operations: { look: { every: '1h', run: () => ({ value: 0 }), apply: (_value, context) => handle(0, context) } },
+    },
+  );
+  await stack.sql(
+    `with member as (
+       insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', 'a', $1, 1, 0) returning key
+     )
+     insert into longwatch.value (member, operation, value, changed_at) select key, 'look', '1', clock_timestamp() from member`,
+    [hashId('a')],
+  );
+  const { life: before } = await (await longwatch()).show('a');
+  expect(before).toBeNull();
+  await die(2, ['a'], applying);
+  const { struckValues } = await (await longwatch()).member('a').show();
+  expect(struckValues).toEqual([expect.objectContaining({ operation: 'look', strikes: 1 })]);
 });

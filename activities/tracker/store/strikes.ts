@@ -29,6 +29,7 @@ const COUNT: Statement = {
              with ordinality as h (tracker, pool, token, run_id, shift, attempt, place) on h.place = e.place
            join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
              and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt
+           join longwatch.tracker t on t.name = h.tracker and longwatch.pool_of(longwatch.slot_of(e.slot), t.pools) = h.pool
            cross join off
          )
          insert into longwatch.strike as s (tracker, slot, key, keeper, count)
@@ -82,7 +83,10 @@ export async function findStruck(
   return { before: row?.before ?? undefined, suspects: row?.suspects ?? [] };
 }
 
-/** @returns for each how many it has by now; undefined: its pool has another keeper, and it was not counted */
+/**
+ * @returns for each how many it has by now; undefined: its pool has another keeper, or it is in another pool since a
+ *   split, and it was not counted
+ */
 export async function countStrikes(db: Queryable, strikes: readonly Strike[]): Promise<(number | undefined)[]> {
   const owners = [...new Set(strikes.map(({ owner }) => owner))];
   const places = new Map(owners.map((owner, at) => [owner, at + 1]));

@@ -89,8 +89,9 @@ export class MailReader {
   woken(pool: PoolTurns): void {
     void this.places.run(async () => {
       try {
-        const woken = await recentLives(this.db, pool.tracker, pool.slots, pool.options.idleMs);
-        if (!this.isKept(pool)) return;
+        const { slots } = pool;
+        const woken = await recentLives(this.db, pool.tracker, slots, pool.options.idleMs);
+        if (!this.isKept(pool, slots)) return;
         pool.members.wokenBefore(woken);
         for (const { id } of woken) pool.shift.awake.woke(id, this.host.clock.now());
       } catch (thrown) {
@@ -106,8 +107,9 @@ export class MailReader {
     await this.counts.idle();
   }
 
-  private isKept(pool: PoolTurns): boolean {
-    return this.host.pools.has(pool);
+  /** @param slots as they were when something was asked: by now others may be the pool's, and others' members in it */
+  private isKept(pool: PoolTurns, slots = pool.slots): boolean {
+    return this.host.pools.has(pool) && pool.slots === slots;
   }
 
   private get db(): Queryable {
@@ -211,7 +213,10 @@ export class MailReader {
   private async readValues(pool: PoolTurns, keys: readonly number[] | undefined): Promise<void> {
     await this.places.run(async () => {
       try {
-        const found = await unappliedValues(this.db, pool.tracker, pool.slots, pool.code.applies, keys);
+        const { slots } = pool;
+        const found = await unappliedValues(this.db, pool.tracker, slots, pool.code.applies, keys);
+        // The keeper of the other pool finds those of its members by itself, and so does this one of its own.
+        if (pool.slots !== slots) return this.values(pool);
         for (const { id, brought } of found) pool.members.bring(id, brought);
       } catch (thrown) {
         this.failed(pool, thrown, 'values for apply cannot be read now');
@@ -252,8 +257,9 @@ export class MailReader {
   }
 
   private async findTimers(pool: PoolTurns): Promise<void> {
-    const due = await timersDue(this.db, pool.tracker, pool.slots, TIMERS);
-    if (this.isKept(pool)) pool.members.timersDue(due);
+    const { slots } = pool;
+    const due = await timersDue(this.db, pool.tracker, slots, TIMERS);
+    if (this.isKept(pool, slots)) pool.members.timersDue(due);
   }
 
   private failed(pool: PoolTurns, thrown: unknown, words: string): void {

@@ -2,11 +2,13 @@
  * A pool that is split while mail comes: its keeper forgets whom it has not any more, the other pool's keeper goes on
  * with them, and each message is handled once, in the order of its sender.
  */
+import type { Database, Queryable } from '../../../activities/lib/database';
 import type { MemberContext } from '../../../config/define/member';
 import { splitPool } from '../../../activities/tracker/store/pools';
 import { hashId } from '../../../workflows/lib/hash';
 import { slotOf, slotsOf, holds } from '../../../workflows/tracker/slots';
-import { becomes, database, flush, handled, nodeOf, send, stack, stateOf, trackerOf } from './kit';
+import { rowOf } from '../shift-kit';
+import { becomes, database, flush, handled, nodeOf, send, stack, stateOf, trackerOf, type TurnsNode } from './kit';
 
 const ids = Array.from({ length: 12 }, (_, i) => `m${i}`);
 const moves = (id: string) => holds(slotsOf(1, 2), slotOf(hashId(id)));
@@ -79,6 +81,87 @@ test('the keeper unloads whom it gives away, and ends their code; their messages
   await handled();
   expect(await stateOf(staying)).toEqual([1, -1]);
   expect(loaded).toHaveLength(ids.length + 1);
+});
+
+describe('what was read before the split is left to the other keeper', () => {
+  const looking = trackerOf(
+    { receive: () => undefined },
+    { operations: { look: { every: '1h', run: () => ({ value: 0 }), apply: () => undefined } } },
+  );
+  const moving = ids.find(moves)!;
+  const staying = ids.find((id) => !moves(id))!;
+  let isHeld = false;
+  let asked = false;
+  let goOn = (): void => undefined;
+  const databaseThatHolds = (statement: string): Database => {
+    isHeld = asked = false;
+    const on = new Promise<void>((resolve) => (goOn = resolve));
+    const query: Queryable['query'] = async (given) => {
+      const found = await database.single.query(given);
+      if (given.name === statement && isHeld && !asked) {
+        asked = true;
+        await on;
+      }
+      return found as never;
+    };
+    return Object.create(database, { single: { value: { query } } }) as Database;
+  };
+  /** Read by its statement, which is answered when the pool has been split. */
+  async function splitMeanwhile(statement: string, read: (node: TurnsNode) => void): Promise<TurnsNode> {
+    const node = await nodeOf(looking, { setup: { database: databaseThatHolds(statement) } });
+    for (const id of [moving, staying])
+      await stack.sql(
+        `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('t', $1, 'one', $2, 1, now(), '1')`,
+        [id, slotOf(hashId(id))],
+      );
+    await stack.sql(
+      `insert into longwatch.value (member, operation, value, changed_at)
+       select key, 'look', '1', clock_timestamp() from longwatch.member`,
+    );
+    isHeld = true;
+    read(node);
+    await becomes(
+      () => asked,
+      (is) => is,
+    );
+    await split();
+    await flush(node);
+    goOn();
+    return node;
+  }
+  beforeEach(async () => {
+    const { name, options } = rowOf(looking);
+    await stack.sql('insert into longwatch.tracker (name, options, pools) values ($1, $2, 1)', [
+      name,
+      JSON.stringify(options),
+    ]);
+    for (const id of [moving, staying])
+      await stack.sql(
+        `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', $1, $2, 1, 0)`,
+        [id, hashId(id)],
+      );
+  });
+  const timers = () => stack.sql<{ id: string }>('select id from longwatch.timer');
+  const applied = () => stack.sql<{ id: string }>(`select id from longwatch.life where applied <> '[]'`);
+
+  test('timers', async () => {
+    const { turns } = await splitMeanwhile('timer-due', ({ turns: of }) => of.lookAtAll());
+    turns.lookAtAll();
+    await becomes(
+      () => (turns.lookAtAll(), timers()),
+      (left) => !left.some(({ id }) => id === staying),
+    );
+    expect(await timers()).toEqual([{ id: moving }]);
+  });
+
+  test('values for apply', async () => {
+    const { turns } = await splitMeanwhile('value-unapplied', ({ turns: of }) =>
+      of['reader'].values([...of.pools][0]!),
+    );
+    await becomes(applied, (all) => all.some(({ id }) => id === staying));
+    expect([...turns.pools][0]!.members.member(moving)).toBeUndefined();
+    expect(await applied()).toEqual([{ id: staying }]);
+  });
 });
 
 test('under mail nothing is lost, nothing doubled, and the order of each sender is kept', async () => {

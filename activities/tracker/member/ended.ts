@@ -40,6 +40,8 @@ export interface Where {
   readonly limits: MemberLimits;
   /** Senders whose mail is still here: their numbers are not forgotten. */
   readonly awaited: (sender: string) => boolean;
+  /** Now, by the database's clock. */
+  readonly now: number;
   /** When it last had a message or a timer, as far as its node knows; -Infinity: it does not know. */
   readonly wokenAt: number;
 }
@@ -73,11 +75,9 @@ export function handled(where: Where, entry: Entry, effects: Effects): EndedTurn
   };
 }
 
-/**
- * @param now by the database's clock. Undefined: nothing is to be stored, and the entry waits until `waitMs` is over.
- */
-export function failed(where: Where, entry: Entry, thrown: unknown, now: number): EndedTurn | { waitMs: number } {
-  const { image, address, limits } = where;
+/** @returns `waitMs`: nothing is to be stored, and the entry waits until that is over */
+export function failed(where: Where, entry: Entry, thrown: unknown): EndedTurn | { waitMs: number } {
+  const { image, address, limits, now } = where;
   const { what } = entry;
   const error = errorText(thrown);
   const strikes = thrown instanceof ProcessEnded ? thrown.strikes : 0;
@@ -156,8 +156,8 @@ function gone(where: Where, entry: Entry, mail: Mail): Pick<EndedTurn, 'entry' |
   return { entry, after, gone: mail.id };
 }
 
-function marksAfter({ image, limits, awaited }: Where, mail: Mail): Image['marks'] {
-  return marked(image.marks, mail, limits, awaited);
+function marksAfter({ image, limits, awaited, now }: Where, mail: Mail): Image['marks'] {
+  return marked(image.marks, mail, limits, awaited, now);
 }
 
 function answerOf({ id, client }: NonNullable<Mail['request']>, answer: Answer['answer']): Answer {

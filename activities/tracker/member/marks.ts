@@ -27,14 +27,17 @@ export function toldOf(marks: Marks, { from, number, previous }: Mail): Told {
 }
 
 /**
- * The marks after this message was handled, or given up. Marks of senders that were not heard of for a day are
+ * The marks after this message was handled, or given up. Marks of senders of whom nothing was handled for a day are
  * forgotten, and the oldest of too many; `awaited` are those whose mail is still here.
+ * @param now by the database's clock: what waited for days (its tracker was paused, it has failed) was told twice then,
+ *   and the repetition may be out of memory still
  */
 export function marked(
   marks: Marks,
   mail: Pick<Mail, 'from' | 'number' | 'previous' | 'storedAt'>,
   limits: MemberLimits,
-  awaited: (sender: string) => boolean = () => false,
+  awaited: (sender: string) => boolean,
+  now: number,
 ): Marks {
   const { from, number, previous, storedAt } = mail;
   if (number === undefined) return marks;
@@ -43,7 +46,7 @@ export function marked(
   for (const [sender, { at }] of after) {
     if (at < storedAt - limits.marksMs && sender !== from && !awaited(sender)) after.delete(sender);
   }
-  const mark = next(after.get(from), number, previous, storedAt, limits);
+  const mark = next(after.get(from), number, previous, Math.max(storedAt, now), limits);
   // In the order in which they were heard of.
   after.delete(from);
   after.set(from, mark);
@@ -69,11 +72,11 @@ function next(
   mark: Mark | undefined,
   number: number,
   previous: number | undefined,
-  storedAt: number,
+  handledAt: number,
   limits: MemberLimits,
 ): Mark {
   const last = mark?.last ?? 0;
-  const at = Math.max(mark?.at ?? 0, storedAt);
+  const at = Math.max(mark?.at ?? 0, handledAt);
   const missing = (mark?.missing ?? []).flatMap((range) => without(range, number, previous));
   if (previous !== undefined && previous > last) missing.push([last + 1, previous]);
   return { last: Math.max(last, number), missing: missing.slice(-limits.missing), at };

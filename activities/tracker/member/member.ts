@@ -123,7 +123,7 @@ export class Member {
       if (!next) return undefined;
       const { entry, drop } = next;
       if (drop && entry.what.kind === 'mail') {
-        this.end(dropped(this.where, entry, entry.what.mail, drop));
+        this.end(dropped(this.where(now), entry, entry.what.mail, drop));
         continue;
       }
       this.usedAt = now;
@@ -141,7 +141,7 @@ export class Member {
       const effects = turn.end();
       this.running = undefined;
       this.hooked = this.wasHooked = true;
-      return this.end(handled(this.where, turn.entry, effects));
+      return this.end(handled(this.where(now), turn.entry, effects));
     } catch (thrown) {
       // A state that JSON cannot say is the handler's failure.
       return this.fail(turn, thrown, now);
@@ -232,7 +232,7 @@ export class Member {
   }
 
   private endFailed(entry: Entry, thrown: unknown, now: number): EndedTurn | undefined {
-    const turn = failed(this.where, entry, thrown, now);
+    const turn = failed(this.where(now), entry, thrown);
     if ('waitMs' in turn) {
       const { what } = entry;
       if (what.kind === 'apply') {
@@ -280,10 +280,10 @@ export class Member {
     }
   }
 
-  private get where(): Where {
+  private where(now: number): Where {
     const { address, image, limits, box, wokenAt } = this;
     const awaited = (sender: string): boolean => box.hasFrom(sender);
-    return { address, image, limits, awaited, wokenAt };
+    return { address, image, limits, awaited, wokenAt, now };
   }
 
   private get view(): View {

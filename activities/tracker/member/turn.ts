@@ -210,7 +210,8 @@ export class Turn {
     if (ms === undefined || !(ms >= 0) || ms > this.limits.timerMs)
       throw new TurnError(`after takes '500ms', '5m', or milliseconds from 0 to ${this.limits.timerMs}`);
     const json = this.row('after', message);
-    const set = ++this.sets;
+    // The first of a life is behind all numbers of the lives before it, which nobody knows any more.
+    const set = (this.sets = (this.sets || Math.floor(this.now)) + 1);
     const name = given ?? `#${set}`;
     const problem = idProblem(name);
     if (problem !== undefined) throw new TurnError(`after was given a name that cannot be kept: ${problem}`);

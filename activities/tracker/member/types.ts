@@ -87,7 +87,7 @@ export interface Mark {
   readonly last: number;
   /** Ranges of numbers below it that were waited for in vain, from first to last: those in them may still come. */
   readonly missing: readonly (readonly [number, number])[];
-  /** When the row of the last one was written. */
+  /** When the last of them was handled. */
   readonly at: number;
 }
 export type Marks = ReadonlyMap<string, Mark>;
@@ -108,7 +108,7 @@ export interface Image {
    */
   readonly wokenAt?: number | undefined;
   readonly timers: ReadonlyMap<string, Timer>;
-  /** How often a timer was set. */
+  /** The number of the timer that was set last; 0: none was. */
   readonly sets: number;
 }
 

@@ -22,7 +22,7 @@ function handle(now = T0): unknown {
   const found = next(now);
   if (found?.entry.what.kind !== 'mail') return undefined;
   const { mail: one } = found.entry.what;
-  view = { ...view, image: { ...view.image, marks: marked(view.image.marks, one, MEMBER) } };
+  view = { ...view, image: { ...view.image, marks: marked(view.image.marks, one, MEMBER, () => false, one.storedAt) } };
   return found.drop ?? (JSON.parse(one.json) as unknown);
 }
 

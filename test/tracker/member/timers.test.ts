@@ -26,9 +26,21 @@ test('a handler sees the timers that are set, its own with them, with their time
     turn.context.after('2s', { n: 2 });
     expect(turn.context.timers()).toEqual([
       { name: 'tick', at: T0 + 100, message: 'tick' },
-      { name: '#2', at: T0 + 2_000, message: { n: 2 } },
+      { name: `#${T0 + 2}`, at: T0 + 2_000, message: { n: 2 } },
     ]);
   });
+});
+
+test('its key is of no other timer, also where the member was forgotten with all of its numbers and made anew', () => {
+  const keys = [0, 2 * DAY].map((later) => {
+    const test = new TestPool();
+    test.now += later;
+    test.read(mail());
+    test.handle(({ context }) => void context.after(0, 'now'));
+    test.commit();
+    return test.begin('now').context.key;
+  });
+  expect(new Set(keys).size).toBe(2);
 });
 
 test('one of no time goes off as soon as its turn is committed, and not before', () => {
@@ -141,7 +153,7 @@ test('a timer goes off once, by its time, and fails as messages do', () => {
   test.now += 1;
   test.pool.failed(test.begin('tick'), new Error('no'), test.now);
   const [again] = only(test).timersSet;
-  expect(again).toMatchObject({ name: 'tick', set: 1, attempts: 1 });
+  expect(again).toMatchObject({ name: 'tick', set: T0 + 1, attempts: 1 });
   test.commit();
   test.now = again!.at;
   test.handle();
@@ -159,7 +171,7 @@ test('a timer that its own handler sets again stays', () => {
   test.commit();
   test.now += 100;
   test.handle(set);
-  expect(only(test)).toMatchObject({ timersGone: [], timersSet: [{ name: 'tick', set: 2 }] });
+  expect(only(test)).toMatchObject({ timersGone: [], timersSet: [{ name: 'tick', set: T0 + 2 }] });
 });
 
 test('a timer that was replaced by a turn which could not be stored rings after all', () => {

@@ -134,7 +134,7 @@ test('a timer that ends three processes is a dead letter', async () => {
   await die(2, ['a']);
   await next();
   const [letter] = await becomes(dead, (letters) => letters.length > 0);
-  expect(letter).toEqual({ member: 'a', sender: 'timer #1', attempts: 3, error: WHY });
+  expect(letter).toMatchObject({ member: 'a', attempts: 3, error: WHY });
   expect(begun).toEqual(['1 a', '1 a', '2 a', '3 a']);
   expect(await stack.sql('select name from longwatch.timer')).toEqual([]);
 });

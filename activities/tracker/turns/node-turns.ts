@@ -34,6 +34,7 @@ import { MailReader } from './reader';
 import { ShiftOver } from './over';
 import { Strikes } from './strikes';
 import { Turner } from './turner';
+import { Unloads } from './unloads';
 
 const LOOK_MS = 1_000;
 /** The tables are looked after each so many looks. */
@@ -87,6 +88,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   readonly buffers: (Pushable & Pushes) | undefined;
   readonly pushes: Pushes | undefined;
   readonly placingOf: Places['of'];
+  readonly unloads = new Unloads();
   private readonly places: Places;
   private readonly codes = new Map<string, LifeCode>();
   private readonly shifts = new Map<PoolTurns, PoolShift>();
@@ -148,7 +150,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     const placing = (id: string): number => this.placingOf(tracker)(id);
     const { limits } = this;
     const wrote = (of: PoolTurns, keys: readonly number[]): void => this.reader.values(of, keys);
-    const gone = (of: PoolTurns, ids: readonly string[]): void => ids.forEach((id) => this.unload(of, id));
+    const gone = (of: PoolTurns, ids: readonly string[]): void => this.unloads.begin(of, ids);
     const stirred = (): void => this.go();
     const pool = new PoolTurns({
       shift,
@@ -193,7 +195,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     await this.committer.idle();
     for (const run of [...pool.running]) run.abort(new ShiftOver());
     shift.life = undefined;
-    for (const id of pool.members.unload()) this.unload(pool, id);
+    this.unloads.begin(pool, pool.members.unload());
   }
 
   // ── TurnsHost ──
@@ -293,23 +295,13 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     void this.refreshPlaces();
     if (++this.count % HOUSEKEEPING_LOOKS === 0) void this.housekeeping.look();
     const now = this.now();
-    for (const pool of this.pools) {
-      for (const id of pool.members.unload(now - pool.options.idleMs)) this.unload(pool, id);
-    }
+    for (const pool of this.pools) this.unloads.begin(pool, pool.members.unload(now - pool.options.idleMs));
   }
 
   private refreshPlaces(): Promise<void> {
     return this.places.refresh().catch((thrown: unknown) => {
       this.log.debug({ err: errorOf(thrown) }, 'the routes of trackers were not read in a second');
     });
-  }
-
-  private unload({ code, shift, tracker }: PoolTurns, id: string): void {
-    if (!code.unload) return;
-    const log = shift.log.child({ id });
-    void Promise.resolve({ tracker, id, log })
-      .then(code.unload)
-      .catch((thrown: unknown) => log.error({ err: thrown }, 'unload failed'));
   }
 
   /** All that can be done now. */

@@ -6,9 +6,11 @@ import type { Queryable } from '../../lib/database';
 import type { Turn } from '../member/turn';
 import { contextOf, type Pushable } from './context';
 import type { PoolTurns } from './pool';
+import type { Unloads } from './unloads';
 
 export interface RunHost {
   readonly buffers: Pushable | undefined;
+  readonly unloads: Pick<Unloads, 'over'>;
   /** Notes whose code is about to run, for the watchdog. */
   entering(code: { readonly tracker: string; readonly name: string }): void;
 }
@@ -61,6 +63,9 @@ async function call(
   const context = contextOf(turn, { log: shift.log, signal, buffers: host.buffers, db });
   const member = pool.members.member(turn.member.id);
   if (code.load && member?.hooked === false) {
+    await host.unloads.over(code.tracker, turn.member.id);
+    // It was given up meanwhile.
+    if (turn.isOver) return;
     // Whatever comes of it: what it has made is for `unload`.
     member.wasHooked = true;
     host.entering({ tracker: code.tracker, name: 'load' });

@@ -46,8 +46,8 @@ class DefinedClient {
     return this.client.post<T>(path, body, options);
   }
 
-  async reserve({ method = 'GET', path = '/', id }: Partial<Reserved> = {}): Promise<Permit> {
-    return (await permitFor(this.definition.name, { method, path, id })) ?? UNLIMITED;
+  async reserve({ method = 'GET', path = '/', id, signal }: Partial<Reserved> = {}): Promise<Permit> {
+    return (await permitFor(this.definition.name, { method, path, id, signal })) ?? UNLIMITED;
   }
 
   async close(): Promise<void> {

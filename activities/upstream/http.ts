@@ -170,7 +170,7 @@ class PooledUpstream implements Upstream {
         if (options.timeoutMs !== undefined) deadlines = this.deadlinesOf(options.timeoutMs);
         signal = options.signal;
         if (signal?.aborted) {
-          reject(new UpstreamError(`${method}: aborted before it was sent`, { failure: 'aborted', retryable: true }));
+          reject(abortedUnsent(method));
           return;
         }
       }
@@ -188,7 +188,10 @@ class PooledUpstream implements Upstream {
         reject,
       );
       if (permit instanceof Promise) {
-        permit.then((given) => this.launch(call, given, deadlines, sendable), reject);
+        permit.then(
+          (given) => this.launch(call, given, deadlines, sendable),
+          (thrown: Error) => reject(signal?.aborted ? abortedUnsent(method) : thrown),
+        );
         return;
       }
       this.launch(call, permit, deadlines, sendable);
@@ -211,7 +214,7 @@ class PooledUpstream implements Upstream {
     path: string,
     options: RequestOptions | undefined,
   ): Permit | undefined | Promise<Permit | undefined> {
-    return permitFor(name, { method, path, id: options?.id });
+    return permitFor(name, { method, path, id: options?.id, signal: options?.signal });
   }
 
   private deadlinesOf(timeoutMs: number): DeadlineList {
@@ -221,6 +224,9 @@ class PooledUpstream implements Upstream {
     return list;
   }
 }
+
+const abortedUnsent = (method: string): UpstreamError =>
+  new UpstreamError(`${method}: aborted before it was sent`, { failure: 'aborted', retryable: true });
 
 /** A path, not a whole address (which may hold a password), in characters that HTTP allows; so for the headers. */
 const PATH = /^\/[\x21-\xff]*$/;

@@ -12,6 +12,8 @@ export interface Wanted {
   path: string;
   /** The member, or whatever else a limit has its buckets by; undefined: the run's own. */
   id: string | undefined;
+  /** Once it has fired nobody wants the request any more: it stands in no line. */
+  signal?: AbortSignal | undefined;
 }
 
 /** The answer to a request, as far as limits go by it. */

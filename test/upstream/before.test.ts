@@ -182,7 +182,7 @@ describe('code in a thread', () => {
     const spender = new FakeSpender(undefined, 2);
     const { port1, port2 } = new MessageChannel();
     const stop = answerThread(port1, new RunSpending(spender, use));
-    await new ThreadSpending(port2).permit('fake', wanted);
+    await new ThreadSpending(port2).permit('fake', { ...wanted, signal: new AbortController().signal });
     expect(spender.bucket('7').underWay).toBe(1);
     stop();
     expect(spender.bucket('7').underWay).toBe(0);

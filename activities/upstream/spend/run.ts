@@ -39,9 +39,9 @@ export class RunSpending implements Spending {
     return undefined;
   }
 
-  permit(upstream: string, { method, path, id }: Wanted): Permit | Promise<Permit> {
+  permit(upstream: string, { method, path, id, signal }: Wanted): Permit | Promise<Permit> {
     const isOthers = id !== undefined && id !== this.use.id;
-    if (isOthers || this.isOver) return this.alone(upstream, { method, path }, id ?? this.use.id);
+    if (isOthers || this.isOver) return this.alone(upstream, { method, path, signal }, id ?? this.use.id);
     const drawn = this.reserve(upstream) ?? this.reservationOf(upstream)!.draw({ method, path });
     if (drawn.isShort) this.short = drawn;
     return permitOf(drawn);
@@ -55,7 +55,7 @@ export class RunSpending implements Spending {
   }
 
   /** A request that is not of the run's own member, or comes too late: one by itself. */
-  private alone(upstream: string, request: RequestLine, id: string | undefined): Permit | Promise<Permit> {
+  private alone(upstream: string, request: Given, id: string | undefined): Permit | Promise<Permit> {
     const { class: of, by } = this.use;
     return permitOnce(this.spender, upstream, { class: of, by, id }, request);
   }
@@ -65,23 +65,30 @@ export class RunSpending implements Spending {
 export class WorkerSpending implements Spending {
   constructor(private readonly spender: Spender) {}
 
-  permit(upstream: string, { method, path, id }: Wanted): Permit | Promise<Permit> {
-    return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, { method, path });
+  permit(upstream: string, { id, ...request }: Wanted): Permit | Promise<Permit> {
+    return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, request);
   }
 }
+
+type Given = Omit<Wanted, 'id'>;
 
 /**
  * A request by itself. One that finds nothing stands in the bucket's line for a moment, for nobody overtakes those who
  * wait, and where there is little somebody always does.
  */
-function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit | Promise<Permit> {
+function permitOnce(
+  spender: Spender,
+  upstream: string,
+  use: Use,
+  { signal, ...request }: Given,
+): Permit | Promise<Permit> {
   let drawn = drawOnce(spender, upstream, use, request);
   if (!drawn.isShort) return drawn;
   const again = (): Shortage | undefined => {
     drawn = drawOnce(spender, upstream, use, request);
     return drawn.isShort ? drawn : undefined;
   };
-  return inLine(drawn, again, { class: use.class, inLineMs: IN_LINE_MS }).then(() => permitOf(drawn));
+  return inLine(drawn, again, { class: use.class, inLineMs: IN_LINE_MS, signal }).then(() => permitOf(drawn));
 }
 
 /** A worker whose config has no upstream with limits: one that code asks all the same would be limited by nobody. */

@@ -75,11 +75,12 @@ export class ThreadSpending implements Spending {
     });
   }
 
-  async permit(upstream: string, wanted: Wanted): Promise<Permit | undefined> {
+  async permit(upstream: string, { method, path, id }: Wanted): Promise<Permit | undefined> {
     const ask = ++this.asked;
     const reply = await new Promise<Reply>((resolve) => {
       this.waiting.set(ask, resolve);
-      this.send({ ask, upstream, wanted });
+      // A signal does not go to another thread: whoever has fired it hears of that when the permit is there.
+      this.send({ ask, upstream, wanted: { method, path, id } });
     });
     if ('error' in reply) throw errorOf(reply.error);
     return reply.permit ? new ThreadPermit(ask, (question) => this.send(question)) : undefined;

@@ -69,6 +69,19 @@ test('with nothing left for two seconds it throws a hold, and stands in the line
   expect(sharedOf(spender, 'all').waiting).toBe(0);
 });
 
+test.each(Object.entries(SENDERS))(
+  '%s request whose signal fires stands in the line no more, at once',
+  async (_, of) => {
+    const spender = spenderOf(limit('all', { tokens: 600, window: 60 }));
+    const given = new AbortController();
+    const asked = Promise.resolve(of(spender).permit('up', { ...REQUEST, id: 'b', signal: given.signal }));
+    expect(sharedOf(spender, 'all').waiting).toBe(1);
+    given.abort(new Error('the shift is over'));
+    await expect(asked).rejects.toThrow('the shift is over');
+    expect(sharedOf(spender, 'all').waiting).toBe(0);
+  },
+);
+
 test('of a bucket that is closed for longer it throws at once, and says until when', () => {
   const spender = spenderOf(limit('all', { tokens: 600, window: 60 }));
   wanted(spender, 1, 10, 2);

@@ -112,7 +112,7 @@ export default tseslint.config(
   },
   {
     // The simulated nodes and their store: each change works on the same rows, and is held against all promises at once.
-    files: ['test/tracker/world/{world,store}.ts', 'test/tracker/member/world.ts'],
+    files: ['test/tracker/{world,member}/{world,store}.ts'],
     rules: { 'max-lines': ['error', { max: 400 }] },
   },
   {

@@ -21,7 +21,8 @@ export const ACTS = [
 ] as const;
 /** The last one sets a timer that does. */
 export const FATAL_ACTS = ['ends its process', 'ends it by a timer'] as const;
-export type Act = (typeof ACTS)[number] | (typeof FATAL_ACTS)[number];
+export const STEERED_ACTS = [...ACTS, 'cancels', 'moves timer', 'moves timer'] as const;
+export type Act = (typeof STEERED_ACTS)[number] | (typeof FATAL_ACTS)[number];
 
 /** Small, so that a history meets all of them. */
 export const LIMITS: MemberLimits = {
@@ -40,6 +41,15 @@ export const LIMITS: MemberLimits = {
   ahead: { entries: 4, bytes: 4_000 },
   tableMs: 2_000,
   carryRows: 20,
+};
+
+/** What is remembered for a day is so for a second or two. */
+export const SHORT_LIMITS: MemberLimits = {
+  ...LIMITS,
+  tellAgainMs: 1_500,
+  marksMs: 2_000,
+  requestAgainMs: 700,
+  repliesMs: 900,
 };
 
 /** A value whose `apply` ends its process. */

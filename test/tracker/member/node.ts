@@ -4,12 +4,14 @@
  * under test; what takes time, fails, freezes or dies is drawn.
  */
 import { PoolMembers } from '../../../activities/tracker/member/pool-members';
-import { NOTHING_STRUCK, PoolStrikes, ProcessEnded } from '../../../activities/tracker/member/strikes';
+import { NOTHING_STRUCK, PoolStrikes } from '../../../activities/tracker/member/strikes';
 import type { Turn } from '../../../activities/tracker/member/turn';
 import { TurnWriter, type KeptPool, type PoolSettled } from '../../../activities/tracker/member/writer';
 import { hashId } from '../../../workflows/lib/hash';
 import { holds, slotOf, slotsOf } from '../../../workflows/tracker/slots';
+import { Loads } from './loads';
 import { Unstorable } from './store';
+import { Suspects } from './suspects';
 import type { Surroundings } from './surroundings';
 
 const CONCURRENCY = 4;
@@ -19,8 +21,11 @@ interface Kept extends KeptPool {
   readonly pool: number;
   readonly token: number;
   readonly strikes: PoolStrikes;
-  /** Its handlers that are at work. */
+  /** Its handlers that are at work, and those whose strike is being counted. */
   readonly running: Set<Turn>;
+  readonly counting: Set<Turn>;
+  readonly loads: Loads;
+  isPaused: boolean;
   rosterVersion: number;
   layout: number;
   reading: boolean;
@@ -34,10 +39,15 @@ export class SimulatedNode {
   private readonly writer: TurnWriter;
   private running = 0;
   private wakes = Infinity;
-  private readonly lane: (() => void)[] = [];
+  private readonly suspects: Suspects;
 
   constructor(private readonly world: Surroundings) {
     this.writer = new TurnWriter(world.limits);
+    this.suspects = new Suspects(world, {
+      in: (ms, work) => this.in(ms, work),
+      isKept: (kept) => this.kept.get(kept.pool) === kept,
+      go: () => this.go(),
+    });
   }
 
   private get now(): number {
@@ -63,12 +73,16 @@ export class SimulatedNode {
     const row = store.pools[pool]!;
     const members = new PoolMembers('t', pool, limits);
     const layout = store.pools.length;
+    const isClean = row.isReleased === true;
     const struck = store.take(pool, this.idsOf({ pool, layout }));
     const kept: Kept = {
       pool,
       members,
       strikes: new PoolStrikes(this.world.isFatal ? struck : NOTHING_STRUCK),
       running: new Set(),
+      counting: new Set(),
+      loads: new Loads(members),
+      isPaused: this.world.isPaused,
       token: row.token,
       rosterVersion: row.rosterVersion,
       layout,
@@ -77,6 +91,7 @@ export class SimulatedNode {
       fence: () => ({ token: kept.token, rosterVersion: kept.rosterVersion }),
     };
     this.kept.set(pool, kept);
+    this.world.taken(kept, isClean);
     this.writer.add(kept);
     this.read(kept);
   }
@@ -86,6 +101,7 @@ export class SimulatedNode {
     if (!kept) return;
     this.kept.delete(pool);
     this.writer.remove(kept);
+    kept.loads.unloaded(kept.members.unload());
   }
 
   /** It ends cleanly: its handlers are let go, and none of them is to blame. */
@@ -97,6 +113,7 @@ export class SimulatedNode {
       store.deleteStrike(kept, turn.context.key);
       cameBack(turn, this);
     }
+    for (const turn of kept.counting) store.uncountStrike(kept, turn.context.key);
     this.drop(pool);
     const row = store.pools[pool]!;
     if (row.token === kept.token) row.isReleased = true;
@@ -125,6 +142,7 @@ export class SimulatedNode {
     kept.reading = true;
     const reading = kept.members.beginReading();
     const ids = this.idsOf(kept);
+    const { layout } = kept;
     const first = store.read(ids, reading, tornReads ? [0, 1] : [0, 1, 2]);
     const arrive = (all: typeof first, fails: boolean): void => {
       this.in(draw.whole(1, 15), () => {
@@ -132,7 +150,7 @@ export class SimulatedNode {
         if (fails) kept.members.dropReading();
         else kept.members.endReading([...all].sort((a, b) => a.id - b.id).slice(0, reading.rows));
         if (!this.isKept(kept)) return;
-        kept.members.timersDue(store.timersDue(ids));
+        if (kept.layout === layout) kept.members.timersDue(store.timersDue(ids));
         if (kept.readAgain || fails || all.length >= reading.rows) {
           kept.readAgain = false;
           this.in(10, () => this.isKept(kept) && this.read(kept));
@@ -160,6 +178,17 @@ export class SimulatedNode {
 
   // ── Turns ──
 
+  /** As each second: those that had nothing to do for a while are out of memory. */
+  unload(before: () => number): void {
+    for (const { loads, members } of this.kept.values()) loads.unloaded(members.unload(before()));
+  }
+
+  /** Its pools hear that the tracker is paused, or goes on. */
+  follow(): void {
+    for (const kept of this.kept.values()) kept.isPaused = this.world.isPaused;
+    this.go();
+  }
+
   /** Whatever can be done now. */
   go(): void {
     for (const kept of this.kept.values()) this.load(kept);
@@ -168,6 +197,7 @@ export class SimulatedNode {
       more = false;
       for (const kept of this.kept.values()) {
         if (this.running >= CONCURRENCY) break;
+        if (kept.isPaused) continue;
         const turn = kept.members.next(this.now);
         if (!turn) continue;
         more = true;
@@ -175,7 +205,7 @@ export class SimulatedNode {
       }
     }
     for (const kept of this.kept.values()) {
-      this.wakeAt(kept.members.wakesAt);
+      if (!kept.isPaused) this.wakeAt(kept.members.wakesAt);
       if (kept.members.wantsReading && !kept.reading)
         this.in(5, () => this.isKept(kept) && kept.members.wantsReading && this.read(kept));
     }
@@ -193,56 +223,21 @@ export class SimulatedNode {
     });
   }
 
-  /** As `turns/strikes.ts` does: what may end this process is counted first, and suspects run one by one. */
   private begin(kept: Kept, turn: Turn): void {
-    const { strikes } = kept;
-    if (!strikes.isCounted(turn)) return this.start(kept, turn, () => undefined);
-    if (!strikes.isSuspect(turn)) return this.count(kept, turn, () => undefined);
-    const next = (): void => {
-      this.lane.shift();
-      this.lane[0]?.();
-    };
-    this.lane.push(() => this.count(kept, turn, next));
-    if (this.lane.length === 1) this.lane[0]!();
-  }
-
-  private count(kept: Kept, turn: Turn, over: () => void): void {
-    const { draw, queue, store, limits } = this.world;
-    const [{ id }, { key }] = [turn.member, turn.context];
-    if (turn.isOver || !this.isKept(kept)) return over();
-    const fate = draw.chance(this.world.faults()) ? draw.one(['never', 'lost'] as const) : 'made';
-    this.world.counts(turn, `${kept.pool}/${kept.token}`);
-    kept.strikes.begins(turn);
-    let count: number | undefined;
-    if (fate !== 'never') queue.in(1, () => (count = store.countStrike(kept, id, key)));
-    this.in(draw.whole(2, 8), () => {
-      const isLate = 'mail' in turn.entry.what && (turn.entry.what.mail.request?.deadline ?? Infinity) <= this.now;
-      const isCounted = fate === 'made' && count !== undefined;
-      const isDead = isCounted && count! >= limits.strikes;
-      if (turn.isOver || isDead || !isCounted || isLate) {
-        if (isDead && !turn.isOver) kept.members.failed(turn, new ProcessEnded(count!), this.now);
-        else if (!turn.isOver) kept.members.readAgain(id, this.now);
-        kept.strikes.leaves(turn);
-        over();
-      } else this.start(kept, turn, () => this.takeBack(kept, turn, over));
-      this.go();
-    });
-  }
-
-  private takeBack(kept: Kept, turn: Turn, over: () => void): void {
-    const isLast = kept.strikes.leaves(turn);
-    if (isLast) this.world.queue.in(1, () => this.world.store.deleteStrike(kept, turn.context.key));
-    this.in(this.world.draw.whole(1, 4), () => {
-      if (isLast) kept.strikes.cleared(turn);
-      over();
-      this.go();
-    });
+    this.suspects.begin(kept, turn, (over) => this.start(kept, turn, over));
   }
 
   private start(kept: Kept, turn: Turn, cameBack: () => void): void {
     const { draw, handler, kill } = this.world;
+    if (kept.isPaused) {
+      // It has waited for its place.
+      kept.members.giveBack(turn);
+      return cameBack();
+    }
+    turn.hasBegun = true;
     this.running++;
     kept.running.add(turn);
+    kept.loads.begin(turn);
     let over = false;
     const end = (work: () => void): void => {
       if (over) return;
@@ -339,7 +334,7 @@ export class SimulatedNode {
         kept.rosterVersion = version;
         if (layout !== kept.layout) {
           kept.layout = layout;
-          kept.members.narrow(this.idsOf(kept));
+          kept.loads.unloaded(kept.members.narrow(this.idsOf(kept)));
         }
         for (const { id, stamp } of changes) kept.members.removed(id, stamp);
         this.read(kept);

@@ -4,9 +4,10 @@ import { removedBefore } from '../../../activities/tracker/member/ended';
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import type { PoolMembers } from '../../../activities/tracker/member/pool-members';
 import type { Turn } from '../../../activities/tracker/member/turn';
-import type { Answer, Mail } from '../../../activities/tracker/member/types';
+import type { Answer, Dead, Mail } from '../../../activities/tracker/member/types';
 import type { MemberStore, NewMail } from './store';
 import { isFatal, type Act } from './acts';
+import { EndPromises } from './ends';
 
 export interface Message {
   readonly key: string;
@@ -35,17 +36,10 @@ export interface State {
 /** Nothing comes of these. */
 const NEVER: readonly Act[] = ['dies', 'hangs', 'grows', 'cycle', 'unstorable', 'refused', 'ends its process'];
 
-export interface Keeper {
-  readonly pool: number;
-  readonly token: number;
-}
-
 export class MemberPromises {
   /** By key: what became of it. */
   readonly fates = new Map<string, 'handled' | 'dead' | 'failed' | 'removed'>();
   private readonly messages = new Map<string, Message>();
-  /** By key and sender: its number. */
-  private readonly numbers = new Map<string, number>();
   private readonly taken = new Set<string>();
   /** By sender and member: the number that was handled last. */
   private readonly orders = new Map<string, number>();
@@ -53,24 +47,25 @@ export class MemberPromises {
   private readonly tooOld = new Set<string>();
   /** The row of mail whose handler runs, by key: which copy of it was handled. */
   private readonly running = new Map<string, Mail>();
-  /** Handlers that are at work in each process, with their keepers. */
-  private readonly working = new Map<object, Map<Turn, Keeper>>();
-  /** By `ctx.key`: in so many processes in a row that have ended, it was at work. */
-  private readonly ends = new Map<string, number>();
-  /** By the key of a message: the keepers that have counted it since it came back last. */
-  private readonly counted = new Map<string, Set<string>>();
+  /** By `ctx.key`: the message that has it. */
+  private readonly keys = new Map<string, string>();
+  /** Timers that were replaced, cancelled, or have gone with their member. */
+  private readonly cancelled = new Set<string>();
   private readonly struck = new Set<string>();
   private pushes = 0;
+  readonly ends: EndPromises;
 
   constructor(
     private readonly store: MemberStore,
     private readonly limits: MemberLimits,
     private readonly tornReads: boolean,
-  ) {}
+    isFatal: boolean,
+  ) {
+    this.ends = new EndPromises(store, limits, isFatal);
+  }
 
-  sent(message: Message, sender: string, number: number): void {
+  sent(message: Message): void {
     this.messages.set(message.key, message);
-    this.numbers.set(`${message.key}/${sender}`, number);
   }
 
   stored(rows: readonly NewMail[], admissions: readonly string[]): void {
@@ -85,6 +80,8 @@ export class MemberPromises {
   begun(message: Message, turn: Turn): void {
     const { what } = turn.entry;
     this.messages.set(message.key, message);
+    this.isKeyOf(message.key, turn.context.key);
+    if (what.kind === 'timer' && what.timer.at > this.store.now()) throw new Error(`${message.key} rang too early`);
     if (what.kind !== 'mail') return;
     const { mail } = what;
     if (mail.request && mail.request.deadline <= this.store.now())
@@ -92,33 +89,11 @@ export class MemberPromises {
     this.running.set(`${message.key}/${mail.id}`, mail);
   }
 
-  atWork(turn: Turn, process: object, { pool, token }: Keeper): void {
-    const working = this.working.get(process) ?? new Map<Turn, Keeper>();
-    this.working.set(process, working.set(turn, { pool, token }));
-  }
-
-  counts({ message }: Turn, keeper: string): void {
-    const { key } = message as Partial<Message>;
-    if (key !== undefined) this.counted.set(key, (this.counted.get(key) ?? new Set<string>()).add(keeper));
-  }
-
-  cameBack(turn: Turn, process: object): void {
-    if (!this.working.get(process)?.delete(turn)) return;
-    this.ends.delete(turn.context.key);
-  }
-
-  /** One that has lost the pool by then, or has not heard of a split, is not its keeper. */
-  processEnded(process: object): void {
-    const { pools } = this.store;
-    const working = [...(this.working.get(process) ?? [])].filter(
-      ([{ member }, { pool, token }]) => pools[pool]!.token === token && this.store.poolOf(member.id) === pool,
-    );
-    this.working.delete(process);
-    for (const key of new Set(working.map(([{ context }]) => context.key))) {
-      const ends = (this.ends.get(key) ?? 0) + 1;
-      this.ends.set(key, ends);
-      if (ends > this.limits.strikes) throw new Error(`${key} was at work in ${ends} processes that ended`);
-    }
+  /** `ctx.key` is the same for each attempt of a message, and of no other. */
+  private isKeyOf(message: string, key: string): void {
+    const of = this.keys.get(key) ?? message;
+    if (of !== message) throw new Error(`${message} has the key ${key} of ${of}`);
+    this.keys.set(key, message);
   }
 
   /** Mail and timers of it go with it; what was handled stays handled. */
@@ -128,8 +103,11 @@ export class MemberPromises {
       if (!request || this.answers.has(request.id)) continue;
       this.answers.set(request.id, JSON.stringify({ error: removedBefore({ tracker: 't', id }) }));
     }
-    for (const { json } of this.store.timers.get(id)?.values() ?? [])
-      this.removedOne((JSON.parse(json) as Message).key);
+    for (const { json } of this.store.timers.get(id)?.values() ?? []) {
+      const { key } = JSON.parse(json) as Message;
+      this.removedOne(key);
+      this.cancelled.add(key);
+    }
   }
   private removedOne(key: string): void {
     if (!this.fates.has(key)) this.fates.set(key, 'removed');
@@ -144,16 +122,11 @@ export class MemberPromises {
     if (had.some((key, at) => got[at] !== key)) throw new Error(`${part.id} has lost ${had.join()}: ${got.join()}`);
     const fresh = part.row?.state == null ? [] : got.slice(had.length);
     for (const key of fresh) this.handled(key, part);
+    this.order(part, fresh);
     this.effects(part, fresh, old);
-    for (const { json, error } of part.dead) {
-      const { key } = JSON.parse(json) as Message;
-      this.settle(key, 'dead');
-      if (error.startsWith('it was told again')) this.tooOld.add(key);
-      if (!error.startsWith('ProcessEnded')) continue;
-      this.struck.add(key);
-      if ((this.counted.get(key)?.size ?? 0) < this.limits.strikes)
-        throw new Error(`${key} is said to have ended processes`);
-    }
+    this.timers(part, fresh);
+    this.attempts(part);
+    for (const dead of part.dead) this.dead(dead, part);
     for (const { request, answer } of part.answers) this.answered(request, answer, fresh, part);
     // It was written after the removal, by a statement that had begun before.
     const removedAt = this.store.removals.get(part.id) ?? 0;
@@ -167,15 +140,68 @@ export class MemberPromises {
     this.settle(key, 'handled');
     const message = this.messages.get(key);
     if (!message) throw new Error(`${part.id} has handled ${key}, which nobody has sent`);
-    const id = part.mailGone.find((one) => this.running.has(`${key}/${one}`));
-    if (id === undefined) return;
-    const mail = this.running.get(`${key}/${id}`)!;
-    const number = mail.number ?? (this.tornReads ? undefined : message.number);
+    if (this.cancelled.has(key)) throw new Error(`${key} rang, and was cancelled`);
+  }
+
+  /** The messages of a part came to their ends in this order: by a handler, or as dead letters. */
+  private order(part: MemberPart, fresh: readonly string[]): void {
+    const mail = new Map(this.store.mailOf(part.id).map((one) => [one.id, one]));
+    const ended = new Set<string>();
+    for (const id of part.mailGone) {
+      const { json, from, number } = mail.get(id)!;
+      const message = JSON.parse(json) as Message;
+      const { key } = message;
+      const isHandled = fresh.includes(key) && this.running.has(`${key}/${id}`);
+      const isDead = part.dead.some((dead) => dead.json === json && dead.from === from && !isTooOld(dead));
+      // A repetition that is dropped may have been begun before.
+      if ((!isHandled && !isDead) || ended.has(key)) continue;
+      ended.add(key);
+      this.inOrder(key, `${from} to ${part.id}`, number ?? (this.tornReads ? undefined : message.number));
+    }
+  }
+
+  /** What comes of a message comes of it before those that its sender has sent later are handled. */
+  private inOrder(key: string, stream: string, number: number | undefined): void {
     if (number === undefined) return;
-    const stream = `${mail.from} to ${part.id}`;
     const last = this.orders.get(stream) ?? 0;
-    if (number <= last) throw new Error(`${key}, the ${number} of ${stream}, was handled after ${last}`);
+    if (number <= last) throw new Error(`${key}, the ${number} of ${stream}, came to its end after ${last}`);
     this.orders.set(stream, number);
+  }
+
+  private dead(dead: Dead, part: MemberPart): void {
+    const { json, attempts, error } = dead;
+    const { key } = JSON.parse(json) as Message;
+    this.settle(key, 'dead');
+    if (isTooOld(dead)) this.tooOld.add(key);
+    else if (error.startsWith('ProcessEnded')) {
+      this.struck.add(key);
+      this.ends.isDead(`t/${part.id}/${this.keyOf(dead, part)}`, part.id);
+    } else if (attempts !== this.limits.attempts) throw new Error(`${key} is dead after ${attempts} attempts`);
+  }
+
+  /** The end of its `ctx.key`. */
+  private keyOf({ json, from }: Dead, { id, mailGone }: MemberPart): string {
+    const timer = [...(this.store.timers.get(id)?.values() ?? [])].find(({ name }) => from === `timer ${name}`);
+    if (timer) return `timer/${timer.set}`;
+    return String(this.store.mailOf(id).find((mail) => mail.json === json && mailGone.includes(mail.id))?.id);
+  }
+
+  /** One that was replaced, or cancelled, does not ring any more. */
+  private timers(part: MemberPart, fresh: readonly string[]): void {
+    for (const { name, set, json } of this.store.timers.get(part.id)?.values() ?? []) {
+      const after = part.timersSet.find((timer) => timer.name === name);
+      if (after ? after.set === set : !part.timersGone.includes(name)) continue;
+      const { key } = JSON.parse(json) as Message;
+      const isDead = part.dead.some((dead) => dead.json === json);
+      if (!fresh.includes(key) && !isDead) this.cancelled.add(key);
+    }
+  }
+
+  /** Failures are counted, and the last one makes a dead letter. Those of a commit that was lost may be counted anew. */
+  private attempts(part: MemberPart): void {
+    for (const { mail, attempts } of part.again)
+      if (attempts < 1 || attempts >= this.limits.attempts)
+        throw new Error(`the ${mail} of ${part.id} has failed ${attempts} times, and is tried again`);
   }
 
   /** Rows are sent, pushed and set because of what was handled, and for nothing else. */
@@ -269,6 +295,8 @@ export class MemberPromises {
     }
   }
 }
+
+const isTooOld = ({ error }: Dead): boolean => error.startsWith('it was told again');
 
 function same(what: string, is: readonly string[], be: readonly string[]): void {
   if (is.join() !== be.join()) throw new Error(`${what} is ${is.join()}, and should be ${be.join()}`);

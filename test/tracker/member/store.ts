@@ -56,6 +56,8 @@ export class MemberStore {
   readonly changes: RosterChange[] = [];
   /** By id: the stamp of its last removal. */
   readonly removals = new Map<string, number>();
+  /** When it was removed last. */
+  private readonly ended = new Map<string, number>();
   readonly timers = new Map<string, Map<string, Timer>>();
   readonly tables = [0, 1, 2].map(() => new Map<number, Mail>());
   readonly clean = [true, true, true];
@@ -165,6 +167,7 @@ export class MemberStore {
     const pool = this.pools[this.poolOf(id)]!;
     this.roster.set(id, { stamp, removed: true });
     this.removals.set(id, stamp);
+    this.ended.set(id, this.now());
     this.changes.push({ id, version: ++pool.rosterVersion, stamp });
     const life = this.lives.get(id);
     const mail = this.mailOf(id);
@@ -201,7 +204,7 @@ export class MemberStore {
   }
 
   countStrike({ pool, token }: { pool: number; token: number }, member: string, key: string): number | undefined {
-    if (this.pools[pool]!.token !== token) return undefined;
+    if (this.pools[pool]!.token !== token || this.poolOf(member) !== pool) return undefined;
     const keeper = `${pool}/${token}`;
     const before = this.strikes.get(key);
     const count = (before?.count ?? 0) + (before?.keeper === keeper ? 0 : 1);
@@ -211,6 +214,14 @@ export class MemberStore {
 
   deleteStrike({ pool, token }: { pool: number; token: number }, key: string): void {
     if (this.strikes.get(key)?.keeper === `${pool}/${token}`) this.strikes.delete(key);
+  }
+
+  /** It did not begin: as the keepers before have left it. */
+  uncountStrike({ pool, token }: { pool: number; token: number }, key: string): void {
+    const strike = this.strikes.get(key);
+    if (strike?.keeper !== `${pool}/${token}`) return;
+    if (strike.count > 1) this.strikes.set(key, { ...strike, count: strike.count - 1, keeper: '' });
+    else this.strikes.delete(key);
   }
 
   // ── The commit ──
@@ -320,6 +331,22 @@ export class MemberStore {
       from.clear();
     }
     return step;
+  }
+
+  /** Who was removed long ago, and has no mail, is forgotten with all numbers; answers as well. */
+  purge(): void {
+    const old = this.now() - this.limits.marksMs;
+    for (const [id, at] of this.ended) {
+      if (at >= old || this.mailOf(id).length > 0) continue;
+      this.ended.delete(id);
+      if (this.roster.get(id)?.removed !== true) continue;
+      this.lives.delete(id);
+      this.roster.delete(id);
+    }
+    for (const [key, { until }] of this.answers) {
+      const [member, request] = key.split('/');
+      if (until <= this.now() && !this.answerTo(member!, request!)) this.answers.delete(key);
+    }
   }
 
   private addMail(row: NewMail, id = this.stamp()): void {

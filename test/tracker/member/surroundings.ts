@@ -5,7 +5,7 @@ import type { Answer } from '../../../activities/tracker/member/types';
 import type { Draws } from '../../support/draws';
 import type { EventQueue } from '../placement/event-queue';
 import type { SimulatedNode } from './node';
-import type { Keeper } from './promises';
+import type { Keeper } from './ends';
 import type { MemberStore } from './store';
 
 export interface Surroundings {
@@ -19,8 +19,10 @@ export interface Surroundings {
   /** Handlers may end their process: what they may have ended is counted. */
   readonly isFatal: boolean;
   handler(turn: Turn, node: SimulatedNode, keeper: Keeper): 'hangs' | 'ends its process' | (() => void);
-  /** The keeper is about to count it. */
-  counts(turn: Turn, keeper: string): void;
+  /** The tracker is. */
+  readonly isPaused: boolean;
+  /** The pool has a new keeper. @param isClean the one before has let it go */
+  taken(keeper: Keeper, isClean: boolean): void;
   /** Its handler has, or its shift has let it go. */
   cameBack(turn: Turn, node: SimulatedNode): void;
   kill(node: SimulatedNode): void;

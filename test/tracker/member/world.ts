@@ -8,11 +8,13 @@ import type { MemberPart } from '../../../activities/tracker/member/commit';
 import { Sender, type Outgoing } from '../../../activities/tracker/member/sender';
 import type { Turn } from '../../../activities/tracker/member/turn';
 import type { Answer } from '../../../activities/tracker/member/types';
+import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import { EventQueue } from '../placement/event-queue';
 import { Draws } from '../../support/draws';
-import { ACTS, FATAL_ACTS, isFatal, LIMITS } from './acts';
+import { ACTS, FATAL_ACTS, isFatal, LIMITS, SHORT_LIMITS, STEERED_ACTS } from './acts';
 import { SimulatedNode } from './node';
-import { MemberPromises, type Keeper, type State, type Message } from './promises';
+import type { Keeper } from './ends';
+import { MemberPromises, type State, type Message } from './promises';
 import { MemberStore, type NewMail } from './store';
 import type { Surroundings } from './surroundings';
 
@@ -21,8 +23,11 @@ export class MemberWorld implements Surroundings {
   readonly queue = new EventQueue();
   readonly draw: Draws;
   readonly store: MemberStore;
-  readonly limits = LIMITS;
+  readonly limits: MemberLimits;
   readonly isFatal: boolean;
+  /** The tracker is paused at times, timers are cancelled, and who was removed is forgotten after seconds. */
+  private readonly isSteered: boolean;
+  isPaused = false;
   readonly tornReads: boolean;
   private readonly promises: MemberPromises;
   private readonly nodes: SimulatedNode[] = [];
@@ -44,16 +49,18 @@ export class MemberWorld implements Surroundings {
     this.isQuiet = draw.chance(0.1);
     // By the seed and by no draw: the seeds that have found something before there was this stay what they are.
     this.isFatal = !this.isQuiet && seed % 4 === 0;
+    this.isSteered = !this.isQuiet && [4, 6].includes(seed % 7);
+    this.limits = this.isSteered ? SHORT_LIMITS : LIMITS;
     this.faultRate = this.isQuiet || draw.chance(0.2) ? 0 : draw.between(0.005, 0.1);
     // One statement finds the rows of handlers in order too; several do so only for what has numbers.
     this.tornReads = draw.chance(0.3);
     this.pauses = draw.chance(0.2) ? [50, 300, 2_000, 11 * 60_000, 25 * 3_600_000] : [50, 300, 2_000];
     this.store = new MemberStore(
       () => T0 + this.queue.now,
-      LIMITS,
+      this.limits,
       (part: MemberPart, before) => this.promises.written(part, before),
     );
-    this.promises = new MemberPromises(this.store, LIMITS, this.tornReads);
+    this.promises = new MemberPromises(this.store, this.limits, this.tornReads, this.isFatal);
     this.ids = Array.from({ length: draw.whole(1, 8) }, (_, i) => `m${i}`);
   }
 
@@ -76,8 +83,8 @@ export class MemberWorld implements Surroundings {
   faults(): number {
     return this.calm ? 0 : this.faultRate;
   }
-  counts = (turn: Turn, keeper: string): void => this.promises.counts(turn, keeper);
-  cameBack = (turn: Turn, node: SimulatedNode): void => this.promises.cameBack(turn, node);
+  taken = (keeper: Keeper, isClean: boolean): void => this.promises.ends.taken(keeper, isClean);
+  cameBack = (turn: Turn, node: SimulatedNode): void => this.promises.ends.cameBack(turn, node);
   told = (request: string, answer: Answer['answer']): void => this.promises.told(request, answer);
   voided = (): void => {
     if (this.isQuiet) throw new Error('a turn was void, and nothing has happened');
@@ -89,6 +96,7 @@ export class MemberWorld implements Surroundings {
     const { queue, store } = this;
     this.calm = true;
     for (const node of this.nodes) node.frozenUntil = 0;
+    this.pause(false);
     for (const row of store.pools) row.lockedUntil = 0;
     for (let tries = 0; tries < 40; tries++) {
       for (const pool of store.pools.keys()) if (!this.holder(pool)) this.nodes[0]!.keep(pool);
@@ -112,7 +120,7 @@ export class MemberWorld implements Surroundings {
   private happen(): void {
     const { draw, queue, store } = this;
     const node = draw.one(this.nodes);
-    const what = this.isQuiet ? draw.whole(0, 7) : draw.whole(0, 15);
+    const what = this.isQuiet ? draw.whole(0, 7) : draw.whole(0, this.isSteered ? 17 : 15);
     if (what <= 6) this.sendSome();
     else if (what === 7) this.bringSome();
     else if (what === 8) this.freeze(node);
@@ -121,6 +129,7 @@ export class MemberWorld implements Surroundings {
     else if (what === 12 && store.pools.length < 5) {
       store.split();
       const made = store.pools.length - 1;
+      this.promises.ends.split(made, this.ids);
       queue.in(draw.whole(1, 300), () => draw.one(this.nodes).keep(made));
     } else if (what === 13 && draw.chance(0.5)) {
       const id = draw.one(this.ids);
@@ -129,13 +138,18 @@ export class MemberWorld implements Surroundings {
       store.remove(id);
     } else if (what === 14)
       store.pools[draw.whole(0, store.pools.length - 1)]!.lockedUntil = store.now() + draw.size(10, 1_500);
-    else if (what === 15)
-      for (const { kept } of this.nodes)
-        for (const { members } of kept.values()) members.unload(store.now() - draw.one([0, 1_000]));
+    else if (what === 15) for (const node of this.nodes) node.unload(() => store.now() - draw.one([0, 1_000]));
+    else if (what > 15) this.pause(draw.chance(0.5));
     this.promises.bounds(this.nodes.flatMap(({ kept }) => [...kept.values()].map(({ members }) => members)));
   }
 
   // ── Nodes ──
+
+  /** Nodes hear of it by their flushes. */
+  private pause(is: boolean): void {
+    this.isPaused = is;
+    for (const node of this.nodes) node.in(this.calm ? 1 : this.draw.whole(1, 300), () => node.follow());
+  }
 
   private freeze(node: SimulatedNode): void {
     const ms = this.draw.size(20, 3_000);
@@ -147,7 +161,7 @@ export class MemberWorld implements Surroundings {
     const { draw, queue } = this;
     if (!node.alive) return;
     node.alive = false;
-    this.promises.processEnded(node);
+    this.promises.ends.processEnded(node);
     this.nodes.splice(this.nodes.indexOf(node), 1);
     queue.in(draw.whole(0, 500), () => this.nodes.push(new SimulatedNode(this)));
     if (this.nodes.length === 0) this.nodes.push(new SimulatedNode(this));
@@ -183,6 +197,7 @@ export class MemberWorld implements Surroundings {
       this.busyTables.clear();
       if (draw.chance(0.3)) this.busyTables.add(draw.whole(0, 2));
       this.store.turnTables(this.busyTables);
+      if (this.isSteered) this.store.purge();
       if (!this.calm || this.hasWork()) this.turnTables();
     });
   }
@@ -198,7 +213,7 @@ export class MemberWorld implements Surroundings {
 
   private message(): Message {
     const { draw } = this;
-    const usual = draw.chance(0.5) ? 'plain' : draw.one(ACTS);
+    const usual = draw.chance(0.5) ? 'plain' : draw.one(this.isSteered ? STEERED_ACTS : ACTS);
     const act = this.isFatal && draw.chance(0.04) ? draw.one(FATAL_ACTS) : usual;
     const isRequest = draw.chance(0.25);
     const deadline = this.store.now() + draw.one([5, 100, 1_000, 10_000]);
@@ -219,8 +234,8 @@ export class MemberWorld implements Surroundings {
     const json = JSON.stringify(message);
     const { member, request } = message;
     const row: NewMail = { member, json, bytes: json.length, from: sender.id, toldAt, ...(request && { request }) };
-    const number = sender.add(member, row, json.length, toldAt);
-    this.promises.sent(message, sender.id, number);
+    sender.add(member, row, json.length, toldAt);
+    this.promises.sent(message);
     // Another process asks again, with the request's id.
     if (request && draw.chance(0.2)) {
       queue.in(draw.one(this.pauses), () => {
@@ -297,7 +312,9 @@ export class MemberWorld implements Surroundings {
     const node = this.holder(pool);
     node?.in(1, () => {
       const kept = node.kept.get(pool);
-      if (kept?.token !== this.store.pools[pool]!.token || this.store.roster.get(id)?.removed !== false) return;
+      const { store } = this;
+      if (kept?.token !== store.pools[pool]!.token || store.poolOf(id) !== pool) return;
+      if (store.roster.get(id)?.removed !== false) return;
       kept.members.bring(id, { operation: 'look', json: `${fetchedAt}`, fetchedAt });
       node.go();
     });
@@ -307,7 +324,7 @@ export class MemberWorld implements Surroundings {
 
   handler = (turn: Turn, node: SimulatedNode, keeper: Keeper): 'hangs' | 'ends its process' | (() => void) => {
     const { context, entry } = turn;
-    this.promises.atWork(turn, node, keeper);
+    this.promises.ends.atWork(turn, node, keeper);
     if (entry.what.kind === 'apply') {
       if (this.isFatal && isFatal(turn.message as number)) return 'ends its process';
       return () => {
@@ -359,6 +376,7 @@ export class MemberWorld implements Surroundings {
       const then = act === 'ends it by a timer' ? 'ends its process' : 'plain';
       context.after(ms, { ...message, key: `${key}@`, act: then, pad: '' }, name);
     }
+    if (act === 'cancels') context.cancel('one');
     context.push('buffer', key);
     context.reply({ key, at: state.got.length });
     if (act === 'dies' || (act === 'throws' && context.attempt <= message.failures)) throw new Error(`${key} throws`);

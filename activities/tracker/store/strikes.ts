@@ -40,8 +40,8 @@ const COUNT: Statement = {
          returning s.key, s.count`,
 };
 /**
- * Of one that has not begun, only what this keeper has counted: it is as the keepers before have left it. Not those that
- * a later keeper has counted as well.
+ * A turn that has not begun is as the keepers before have left it: only what this one has counted is taken back. It
+ * takes back nothing where a later keeper has counted as well.
  */
 const TAKE_BACK: Statement = {
   name: 'strike-take-back',

@@ -1,8 +1,9 @@
 /**
  * Counts the mail of pools that no node handles, for those who send there: nobody keeps them, or a node whose code does
  * not know their `receive`. Mail would grow without a bound, as members are made by it. All that a process has sent to
- * since its last count is counted together, at most each second. Programs have one (`client/member/post.ts`), and nodes, for what their handlers send
- * (`turns/aftermath.ts`); what it finds is said in the database (`mail-full.ts`), for all who send.
+ * since its last count is counted together, at most each second. Programs have one (`client/member/post.ts`), and
+ * nodes, for what their handlers send (`turns/aftermath.ts`); what it finds is said in the database (`mail-full.ts`),
+ * for all who send.
  */
 import type { Logger } from 'pino';
 import type { Queryable } from '../../lib/database';

@@ -82,7 +82,7 @@ export class Strikes {
       }
     }
     const isLast = pool.strikes.leaves(turn);
-    // What it has failed by stays until that is committed, and is forgotten with the rest.
+    // The strikes that it has failed by stay until that is committed, and are forgotten with the rest.
     if (!isLast || isDead || count === 0) return;
     // One that did not begin proves nothing of what earlier keepers have counted: only our own is taken back.
     const { hasBegun } = turn;

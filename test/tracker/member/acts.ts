@@ -43,7 +43,7 @@ export const LIMITS: MemberLimits = {
   carryRows: 20,
 };
 
-/** What is remembered for a day is so for a second or two. */
+/** A second or two are the day for which things are remembered. */
 export const SHORT_LIMITS: MemberLimits = {
   ...LIMITS,
   tellAgainMs: 1_500,

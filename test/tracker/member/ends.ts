@@ -1,6 +1,6 @@
 /**
  * Holds what members promise where processes end: a message is at work in three of them at most, one keeper after
- * another, and it is no dead letter for that before it was. Told by the simulated world; asked by `promises.ts`.
+ * another, and is not a dead letter for that before it was. Told by the simulated world; asked by `promises.ts`.
  */
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import type { Turn } from '../../../activities/tracker/member/turn';
@@ -30,7 +30,7 @@ export class EndPromises {
   constructor(
     private readonly store: MemberStore,
     private readonly limits: MemberLimits,
-    /** What may have ended a process is counted. */
+    /** Strikes are counted. */
     private readonly isCounted: boolean,
   ) {}
 
@@ -79,7 +79,7 @@ export class EndPromises {
       this.blamed.set(key, (this.blamed.get(key) ?? 0) + 1);
   }
 
-  /** It is a dead letter since its process is said to have ended. The first of them may only have had it in its mail. */
+  /** It is a dead letter, for processes are said to have ended by it. The first may only have had it in its mail. */
   isDead(key: string, member: string): void {
     const ends = (this.blamed.get(key) ?? 0) + (this.moved.get(member) ?? 0);
     if (ends < this.limits.strikes - 1) throw new Error(`${key} is said to have ended processes: ${ends} have`);

@@ -160,7 +160,7 @@ export class MemberPromises {
     }
   }
 
-  /** What comes of a message comes of it before those that its sender has sent later are handled. */
+  /** A message comes to its end before those that its sender has sent later. */
   private inOrder(key: string, stream: string, number: number | undefined): void {
     if (number === undefined) return;
     const last = this.orders.get(stream) ?? 0;
@@ -197,7 +197,7 @@ export class MemberPromises {
     }
   }
 
-  /** Failures are counted, and the last one makes a dead letter. Those of a commit that was lost may be counted anew. */
+  /** Failures are counted, and the last one makes a dead letter. A commit that was lost may count one anew. */
   private attempts(part: MemberPart): void {
     for (const { mail, attempts } of part.again)
       if (attempts < 1 || attempts >= this.limits.attempts)

@@ -333,7 +333,7 @@ export class MemberStore {
     return step;
   }
 
-  /** Who was removed long ago, and has no mail, is forgotten with all numbers; answers as well. */
+  /** Members that were removed long ago, and have no mail, are forgotten with all numbers; answers as well. */
   purge(): void {
     const old = this.now() - this.limits.marksMs;
     for (const [id, at] of this.ended) {

@@ -1,13 +1,13 @@
 /**
- * Handlers that wait for tokens of a limited upstream: while they do their tracker is paused, their pool goes to another
- * node, or their node is lost. Each message counts once, in order, and no request is sent for a handler that was given
- * up.
+ * Handlers that wait for tokens of a limited upstream: while they do their tracker is paused, their pool goes to
+ * another node, or their node is lost. Each message counts once, in order, and no request is sent for a handler that
+ * was given up.
  */
 import { WorkerSpending } from '../../../activities/upstream/spend/run';
 import { permitFor, setWorkerSpending, unsetWorkerSpending } from '../../../activities/upstream/spending';
 import type { NodeSpender } from '../../../activities/upstream/budget/node/spender';
 import type { MemberContext } from '../../../config/define/member';
-import { limit, pass, sharedOf, spenderOf } from '../../upstream/budget/node/memory';
+import { limit, pass, spenderOf } from '../../upstream/budget/node/memory';
 import { becomes, handled, nodeOf, send, stateOf, trackerOf, type TurnsNode } from './kit';
 
 let spender: NodeSpender;
@@ -40,9 +40,9 @@ const asking = trackerOf({
   },
 });
 const waiting = () => spender.find({ upstream: 'up', limit: 'all', key: 'one' })?.waiting ?? 0;
-const waits = (handlers = 1) => becomes(waiting, (are) => are === handlers);
+const waits = () => becomes(waiting, (handlers) => handlers === 1);
 const set = ({ kit }: TurnsNode, state: 'paused' | 'running') => kit.shift.follow({ ...kit.tracker, state });
-/** Of one sender to one member. */
+/** Two messages of one sender to one member. */
 async function two(): Promise<TurnsNode> {
   const node = await nodeOf(asking, { node: 'first' });
   await send([
@@ -98,8 +98,7 @@ test.each([
   async (_, isOurs) => {
     const { turns, kit } = await two();
     await turns.leave(kit.shift, isOurs);
-    await waits(0);
-    expect(sharedOf(spender, 'all').waiting).toBe(0);
+    expect(waiting()).toBe(0);
     const second = await nodeOf(asking, { node: 'second' });
     second.turns.lookAtAll();
     await waits();

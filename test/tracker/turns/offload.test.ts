@@ -1,6 +1,6 @@
 /**
- * Members that leave the node's memory and come back, while mail, timers and values of operations come for them: nothing
- * is lost, doubled or out of its order, and what `load` makes `unload` has had before it is made again.
+ * Members that leave the node's memory and come back, while mail, timers and values of operations come for them:
+ * nothing is lost, doubled or out of its order, and `unload` has ended before `load` is called again.
  */
 import type { MemberContext } from '../../../config/define/member';
 import { endLives, purgeLives } from '../../../activities/tracker/store/ended-lives';

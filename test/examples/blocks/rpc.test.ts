@@ -11,7 +11,10 @@ let node: FakeNode;
 let chain: Chain;
 let rpc: RpcClient;
 
-/** A request's time is only short where a test waits for its end: a machine that is busy for a moment takes no batch for too large. */
+/**
+ * A request's time is only short where a test waits for its end: a machine that is busy for a moment takes no batch for
+ * too large.
+ */
 const chainOf = (timeoutMs = 60_000): Chain =>
   new Chain({ url: node.url, timeoutMs, maxBodyBytes: 1024 * 1024, defaultHoldMs: 1_700 });
 

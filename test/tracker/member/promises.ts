@@ -183,7 +183,9 @@ export class MemberPromises {
   private keyOf({ json, from }: Dead, { id, mailGone }: MemberPart): string {
     const timer = [...(this.store.timers.get(id)?.values() ?? [])].find(({ name }) => from === `timer ${name}`);
     if (timer) return `timer/${timer.set}`;
-    return String(this.store.mailOf(id).find((mail) => mail.json === json && mailGone.includes(mail.id))?.id);
+    const mail = new Map(this.store.mailOf(id).map((one) => [one.id, one.json]));
+    // A repetition of it is dropped behind it.
+    return String(mailGone.find((one) => mail.get(one) === json));
   }
 
   /** One that was replaced, or cancelled, does not ring any more. */

@@ -261,10 +261,12 @@ export class MemberPromises {
     this.fates.set(key, fate);
   }
 
-  bounds(pools: readonly PoolMembers[]): void {
+  /** A message that keeps others of its sender back is taken without room. */
+  bounds(pools: readonly PoolMembers[], senders: number, messageBytes: number): void {
     for (const { memory } of pools) {
       const { poolMemory } = this.limits;
-      if (memory.entries > poolMemory.entries || (memory.bytes > poolMemory.bytes && memory.entries > 1))
+      const isTooMuch = memory.bytes > poolMemory.bytes + senders * messageBytes;
+      if (memory.entries > poolMemory.entries + senders || (isTooMuch && memory.entries > 1))
         throw new Error(`a pool has ${memory.entries} messages of ${memory.bytes} bytes in memory`);
       if (memory.entries < 0 || memory.bytes < 0 || (memory.entries === 0) !== (memory.bytes === 0))
         throw new Error(`a pool has ${memory.entries} messages of ${memory.bytes} bytes in memory`);

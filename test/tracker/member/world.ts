@@ -19,6 +19,9 @@ import { MemberStore, type NewMail } from './store';
 import type { Surroundings } from './surroundings';
 
 const T0 = Date.UTC(2026, 10, 28);
+/** No message of this world has more. */
+const MESSAGE_BYTES = 3_000;
+
 export class MemberWorld implements Surroundings {
   readonly queue = new EventQueue();
   readonly draw: Draws;
@@ -140,7 +143,12 @@ export class MemberWorld implements Surroundings {
       store.pools[draw.whole(0, store.pools.length - 1)]!.lockedUntil = store.now() + draw.size(10, 1_500);
     else if (what === 15) for (const node of this.nodes) node.unload(() => store.now() - draw.one([0, 1_000]));
     else if (what > 15) this.pause(draw.chance(0.5));
-    this.promises.bounds(this.nodes.flatMap(({ kept }) => [...kept.values()].map(({ members }) => members)));
+    this.bounds();
+  }
+
+  private bounds(): void {
+    const pools = this.nodes.flatMap(({ kept }) => [...kept.values()].map(({ members }) => members));
+    this.promises.bounds(pools, this.senders.length, MESSAGE_BYTES);
   }
 
   // ── Nodes ──
@@ -336,7 +344,7 @@ export class MemberWorld implements Surroundings {
     const message = turn.message as Message;
     const { act } = message;
     this.promises.begun(message, turn);
-    this.promises.bounds(this.nodes.flatMap(({ kept }) => [...kept.values()].map(({ members }) => members)));
+    this.bounds();
     if (act === 'ends its process') return act;
     if (act === 'hangs') {
       this.stateOf(turn).got.push('of a handler that hangs');

@@ -1,5 +1,6 @@
 /** One pool to one node, by hand. Called by `TrackerHandle.move`; `moves.ts` carries it out. */
 import { didYouMean } from '../../config/suggest';
+import { trackerOf } from '../../activities/tracker/placement/types';
 import { announced } from '../audit';
 import type { Connections } from '../connections';
 import { RefusedError, TimedOutError, UnknownNodeError } from '../errors';
@@ -61,7 +62,7 @@ function whyNot(node: NodeReport, tracker: string): string | undefined {
   if (drained) return `it is drained (npx longwatch node resume ${name})`;
   if (isDrainedFor(node, tracker))
     return `it is drained for ${tracker} (npx longwatch node resume ${name} --tracker ${tracker})`;
-  if (keeps && !keeps.some((kind) => kind === tracker || kind.startsWith(`${tracker}@`))) {
+  if (keeps && !keeps.some((kind) => trackerOf(kind) === tracker)) {
     return 'its config does not have that tracker, or it has not the label';
   }
   if (target !== null && pools >= target)

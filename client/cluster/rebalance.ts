@@ -3,6 +3,8 @@
  * balance themselves, so at rest there is nothing left to move. Called by `Longwatch.rebalance`.
  */
 import { previewBalance, type Preview, type PreviewedNode } from '../../activities/tracker/placement/preview';
+import { newestRead } from '../../activities/tracker/placement/nodes';
+import { readRow } from '../../activities/tracker/placement/row';
 import { idOf, kindOf, loadOf, poolOf, type PlacedPool } from '../../activities/tracker/placement/types';
 import { withChanges } from '../../workflows/tracker/options';
 import { announced, type CommandOptions } from '../audit';
@@ -51,10 +53,13 @@ function previewOf(
   kept: readonly KeptRow[],
 ): RebalancePreview {
   const placed = placedPools(trackers);
+  const writes = new Map(nodes.map((node) => [node.name, readRow(node.placement, node.seen_at)?.writes]));
   const pools = new Map<string, PlacedPool[]>();
   for (const row of kept) {
     const pool = placed(row);
-    if (pool) pools.set(row.node, [...(pools.get(row.node) ?? []), pool]);
+    // As its node reckons with them: no node is given states that it cannot read.
+    const states = newestRead(writes.get(row.node), row.tracker);
+    if (pool) pools.set(row.node, [...(pools.get(row.node) ?? []), { ...pool, states }]);
   }
   const preview = previewBalance(loadsOf(nodes).map((node) => ({ node, pools: pools.get(node.name) ?? [] })));
   return {

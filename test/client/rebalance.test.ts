@@ -55,6 +55,15 @@ test('a drained node gives all; what no other may keep is named; dead nodes have
   expect(moves).toHaveLength(6);
 });
 
+test('older code is given no pool whose states it cannot read; what a node writes is in its row', async () => {
+  const states = { reads: { things: 2 }, writes: { things: 2 } };
+  await keep(sql, { name: 'a', placement: states }, 'things', [0, 1, 2, 3, 4, 5, 6]);
+  await keep(sql, { name: 'b', placement: { reads: { things: 1 }, writes: { things: 1 } } }, 'things', [7]);
+  expect((await longwatch.previewRebalance()).moves).toEqual([]);
+  await keep(sql, { name: 'b', placement: states }, 'things', [7]);
+  expect((await longwatch.previewRebalance()).moves).toHaveLength(3);
+});
+
 test('at rest nothing is moved, and no row is listed', async () => {
   await keep(sql, { name: 'b' }, 'things', [4, 5, 6, 7]);
   await keep(sql, { name: 'a' }, 'things', [0, 1, 2, 3]);

@@ -3,6 +3,7 @@
  * PostgreSQL, with nodes that have all that they are. A pool with newer states goes to a node that knows them, at once.
  */
 import { readRow } from '../../activities/tracker/placement/row';
+import type { Node } from '../../activities/tracker/shift/node';
 import type { TrackerDefinition } from '../../exports';
 import { eventually, Stack } from '../support/stack';
 import { Nodes, trackerOf } from './nodes-kit';
@@ -25,6 +26,7 @@ const written = (pool: number, version: number) =>
     [pool, pool * HALF + 7, version],
   );
 const keptBy = (name: string) => [...cluster.nodes.get(name)!.shifts].map(({ claim }) => claim.pool).sort();
+const seenBy = ({ clock, placing }: Node) => placing.placer.view(clock.now()).length;
 const endsOn = (node: string) => cluster.ended.filter((one) => one.node === node);
 
 test('a pool that comes to a node whose code is too old is handed on to one that says that it can read it', async () => {
@@ -33,8 +35,7 @@ test('a pool that comes to a node whose code is too old is handed on to one that
   await cluster.add('new', { trackers: [release(3)] });
   const rows = await stack.sql<{ placement: unknown }>('select placement from longwatch.node order by name');
   expect(rows.map(({ placement }) => readRow(placement, 1)?.reads)).toEqual([{ t: 3 }, { t: 1 }]);
-  const now = () => old.clock.toStore(old.clock.now());
-  await eventually('the old one has seen the new one', () => old.placing.placer.view(now()).length === 2);
+  await eventually('the old one has seen the new one', () => seenBy(old) === 2);
   await cluster.open([0, 0]);
   await eventually('both are kept', () => cluster.kept().old! + cluster.kept().new! === 2);
   await written(0, 3);
@@ -103,4 +104,40 @@ test('drained, a node keeps what only its code can read, and says so; it gives i
   newer.drain();
   cluster.nodes.get('another')!.drain();
   await eventually('they are handed back at once', () => cluster.kept().another === 0);
+}, 60_000);
+
+test('a node that alone can read a pool takes it above its target, whatever room older ones have', async () => {
+  cluster = new Nodes(stack, release(1));
+  await cluster.add('old');
+  await cluster.add('new', { trackers: [release(3)] });
+  await cluster.want('new', 'target = 0');
+  for (const name of ['old', 'new']) await cluster.want(name, 'drained_at = now()');
+  await eventually('they know', () => [...cluster.nodes.values()].every(({ opens }) => !opens.shared));
+  await cluster.open([0, 0]);
+  await written(0, 3);
+  await written(1, 3);
+  for (const name of ['old', 'new']) await cluster.want(name, 'drained_at = null');
+  await eventually('it keeps both', () => cluster.kept().new === 2);
+}, 60_000);
+
+test('a node whose config says nothing of receiving leaves the pool to one that can read it, and keeps it while there is none', async () => {
+  cluster = new Nodes(stack, release(1));
+  const plain = await cluster.add('plain', { trackers: [trackerOf('t')] });
+  await cluster.open([0]);
+  await eventually('it keeps it', () => cluster.kept().plain === 1);
+  await written(0, 3);
+  for (const shift of plain.shifts) shift.end('fenced');
+  await eventually('it has come back', () => cluster.ended.length === 1 && cluster.kept().plain === 1);
+  await cluster.add('new', { trackers: [release(3)] });
+  await eventually('the plain one has seen it', () => seenBy(plain) === 2);
+  for (let times = 0; times < 4; times++) {
+    // One that comes back from its way is taken by whoever gets it.
+    await eventually('nothing is on its way', () => plain.placing.placer.row(plain.clock.now()).out.length === 0);
+    const before = cluster.ended.length;
+    for (const node of cluster.nodes.values()) for (const shift of node.shifts) shift.end('fenced');
+    await eventually('it has ended', () => cluster.ended.length > before);
+    await eventually('the one that can read it keeps it', () => cluster.kept().new === 1);
+  }
+  expect(endsOn('plain')).toContainEqual({ pool: 0, node: 'plain', end: 'redirected', to: 'new' });
+  expect(cluster.failed).toEqual([]);
 }, 60_000);

@@ -35,11 +35,23 @@ const life = (pool: number, id: string, schema: number, state: string | null = '
   ]);
 
 /** A node of which only this is known: the versions of its code. */
-function takeOn(name: string, pool: number, version: number, attempt: number, down = {}) {
+function takeOn(
+  name: string,
+  pool: number,
+  version: number,
+  attempt: number,
+  down = {},
+  waited?: () => Promise<unknown>,
+) {
   const placed: PlacingEvent[] = [];
+  const arriving = new Semaphore(1);
+  const enter = async () => {
+    await waited?.();
+    return arriving.enter();
+  };
   const node = {
     taking: new Semaphore(1),
-    arriving: new Semaphore(1),
+    arriving: { enter },
     clock: new Clock(),
     isDraining: false,
     placing: { offer: () => ({ answer: 'take' as const }) },
@@ -78,4 +90,16 @@ test('a pool is declined where a state is newer than the code, later each time, 
     { pool: 0, node: 'with a way back' },
     { pool: 1, node: 'old' },
   ]);
+});
+
+test('a state that becomes newer while the pool waits to be taken counts: its keeper before goes on writing until then', async () => {
+  await life(1, 'written meanwhile', 1);
+  const writes = () => stack.sql(`update longwatch.life set schema = 3 where id = 'written meanwhile'`);
+  const [before] = await stack.sql('select node, token, taken_at from longwatch.pool where pool = 1');
+  const late = takeOn('old', 1, 2, 20, {}, writes);
+  await expect(late.taken).rejects.toMatchObject({ type: 'Declined' });
+  expect(late.placed).toEqual(['declined']);
+  // Its keeper before has it as before.
+  expect(await stack.sql('select node, token, taken_at from longwatch.pool where pool = 1')).toEqual([before]);
+  await expect(takeOn('newer', 1, 3, 21).taken).resolves.toMatchObject({ fence: { token: 2 } });
 });

@@ -88,6 +88,20 @@ describe('the picture of the cluster', () => {
     ['behind, the other may not keep all of it', { hot: true, keeps: new Set(['eve', 'eve@gpu']) }, {}, true],
     ['behind, the other may keep more', { hot: true }, { keeps: new Set(['eve', 'eve@gpu']) }, false],
     ['behind, and the other is drained', { hot: true }, { up: false }, true],
+    ['at its target, and the other reads no states', { shifts: 2, places: 2, reads: { eve: 1 } }, {}, true],
+    [
+      'at its target, and the other reads older ones',
+      { shifts: 2, places: 2, reads: { eve: 2 } },
+      { reads: { eve: 1 } },
+      true,
+    ],
+    [
+      'at its target, and the other reads as new ones',
+      { shifts: 2, places: 2, reads: { eve: 2 } },
+      { reads: { eve: 2 } },
+      false,
+    ],
+    ['at its target, and the other reads newer ones', { hot: true, reads: { eve: 2 } }, { reads: { eve: 3 } }, false],
     ['behind, and nothing was heard of the other', { hot: true }, { stale: true }, true],
   ])('room: %s', (_what, self, peer, room) => {
     const cluster: Cluster = peer ? [node(self), node({ name: 'peer', ...peer })] : [node(self)];
@@ -95,7 +109,10 @@ describe('the picture of the cluster', () => {
   });
 
   test('pools that must leave and that nobody else may keep', () => {
-    const pools = [placedPool(rowOf(trackerOf('eve')), 0, 1), placedPool(rowOf(trackerOf('far')), 1, 1)];
+    const pools = [
+      placedPool(rowOf(trackerOf('eve')), 0, { members: 1 }),
+      placedPool(rowOf(trackerOf('far')), 1, { members: 1 }),
+    ];
     const peer = node({ name: 'peer' });
     expect(stuckPools([node(), peer], pools)).toEqual(['far/1']);
     expect(stuckPools([node({ up: false }), peer], pools)).toEqual(['far/1']);
@@ -111,10 +128,10 @@ describe('the picture of the cluster', () => {
 
 test('a pool: its load by the configuration, its name back from its id', () => {
   const row = rowOf(trackerOf('eve'));
-  expect(placedPool(row, 7, 100)).toEqual({ id: 'eve/7', kind: 'eve', size: 110, members: 100 });
+  expect(placedPool(row, 7, { members: 100 })).toEqual({ id: 'eve/7', kind: 'eve', size: 110, members: 100 });
   row.options.operations.look!.enabled = false;
   row.options.placement = { on: 'gpu' };
-  expect(placedPool(row, 7, 100)).toMatchObject({ kind: 'eve@gpu', size: 10 });
+  expect(placedPool(row, 7, { members: 100 })).toMatchObject({ kind: 'eve@gpu', size: 10 });
   expect(poolOf('eve/7')).toEqual({ tracker: 'eve', pool: 7 });
 });
 

@@ -82,3 +82,18 @@ export function leftBy(
     })
     .sort((a, b) => a.version - b.version);
 }
+
+/** By tracker whose members receive: the newest version of a state that a node's code reads, and the one it writes. */
+export interface KnownStates {
+  readonly reads: Readonly<Record<string, number>>;
+  readonly writes: Readonly<Record<string, number>>;
+}
+
+export const NO_STATES: KnownStates = { reads: {}, writes: {} };
+
+export function knownStates(versions: readonly (readonly [string, StateVersions])[]): KnownStates {
+  return {
+    reads: Object.fromEntries(versions.map(([tracker, code]) => [tracker, newestRead(code)])),
+    writes: Object.fromEntries(versions.map(([tracker, { version }]) => [tracker, version])),
+  };
+}

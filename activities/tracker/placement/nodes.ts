@@ -2,7 +2,7 @@
  * Small questions about nodes, asked by every other file of the rule: may it, has it room, would a move help, what
  * leaves it anyway.
  */
-import type { NodeLoad } from './types';
+import { trackerOf, type NodeLoad, type PlacedPool } from './types';
 
 /** Equal loads are left alone, and so are those that differ by the noise of floating point. */
 const MORE_THAN_NOISE = 1.0001;
@@ -10,6 +10,21 @@ const MORE_THAN_NOISE = 1.0001;
 /** May it be given a pool of this kind? */
 export function mayKeep(node: NodeLoad, kind: string): boolean {
   return node.up && !node.stale && node.keeps.has(kind);
+}
+
+/** The newest state of the tracker's members that a node's code reads; undefined: it has no code for them. */
+export const newestRead = (reads: NodeLoad['reads'], tracker: string): number | undefined =>
+  reads !== undefined && Object.hasOwn(reads, tracker) ? reads[tracker] : undefined;
+
+/** Can its code read the states of the pool's members? Undefined: it is of a release that does not say. */
+export function canRead({ reads }: NodeLoad, { kind, states = 0 }: Pick<PlacedPool, 'kind' | 'states'>) {
+  if (states === 0) return true;
+  return reads && (newestRead(reads, trackerOf(kind)) ?? 0) >= states;
+}
+
+/** May it be given this pool by the node that keeps it? One that does not say what it reads may. */
+export function mayBeGiven(node: NodeLoad, pool: PlacedPool): boolean {
+  return mayKeep(node, pool.kind) && canRead(node, pool) !== false;
 }
 
 /** Would one more pool of this size be more than its places or its limit? */

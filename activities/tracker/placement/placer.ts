@@ -15,14 +15,15 @@
 import { Asker } from './asker';
 import { PLACEMENT } from './constants';
 import { Giver } from './giver';
+import { NO_STATES, type KnownStates } from '../member/loading';
 import { HandOvers } from './hand-overs';
 import { KeptPools } from './kept';
 import { Newcomers } from './newcomers';
-import { isLeaving } from './nodes';
-import { readsOf, type PlacementRow, type WrittenRow } from './row';
+import { isLeaving, newestRead } from './nodes';
+import type { PlacementRow, WrittenRow } from './row';
 import { surplus, type Budget } from './surplus';
 import { mayTake, type Decision } from './take';
-import { poolOf, type Cluster, type Move, type NodeLoad, type PlacedPool } from './types';
+import { trackerOf, type Cluster, type Move, type NodeLoad, type PlacedPool } from './types';
 import { liveRows, viewOf, type Taken } from './view';
 
 /** The wishes of an operator for a node, and how well it does. May change at any time. */
@@ -75,8 +76,7 @@ export class Placer {
   constructor(
     readonly name: string,
     public settings: NodeSettings,
-    /** By tracker whose members have states: the version that its code writes. */
-    private readonly writes: Readonly<Record<string, number>> = {},
+    private readonly states: KnownStates = NO_STATES,
   ) {
     this.asker = new Asker(name);
     this.giver = new Giver(name);
@@ -145,7 +145,8 @@ export class Placer {
 
   /** The members of a kept pool, or its operations, have changed. */
   resized(pool: PlacedPool): void {
-    if (this.kept.has(pool.id)) this.kept.set(pool);
+    const known = this.pools.get(pool.id);
+    if (known) this.kept.set(this.written(pool, known.states));
   }
 
   /** The moves to make now. Each of these counts as given: end its shift with the name of the node. */
@@ -156,7 +157,7 @@ export class Placer {
     const pools = [...this.pools.values()];
     const budget = this.budget(cluster, nowMs);
     const cameFrom = this.newcomers.now(nowMs);
-    const { moves, nothingFor } = surplus(cluster, pools, requests, budget, cameFrom, this.isRead);
+    const { moves, nothingFor } = surplus(cluster, pools, requests, budget, cameFrom);
     for (const { pool, to } of moves) {
       this.kept.delete(pool.id);
       this.handOvers.begin(pool, to, nowMs);
@@ -165,14 +166,6 @@ export class Placer {
     for (const asker of nothingFor) this.giver.nothing(asker, nowMs);
     return moves;
   }
-
-  /** Whether the code of that node can read what this node may have written to the pool; one that does not say can. */
-  readonly isRead = ({ id }: PlacedPool, node: string): boolean => {
-    const { tracker } = poolOf(id);
-    const written = Object.hasOwn(this.writes, tracker) ? this.writes[tracker]! : 0;
-    const row = this.rows.get(node);
-    return ((row && readsOf(row, tracker)) ?? Infinity) >= written;
-  };
 
   /** The shift of a pool that was given away has ended. */
   released(pool: string, nowMs: number): void {
@@ -214,6 +207,7 @@ export class Placer {
       ask: this.asker.written(),
       wants: Object.fromEntries(this.asker.wants(this.rows)),
       done: this.giver.done(),
+      ...this.states,
     };
   }
 
@@ -230,13 +224,20 @@ export class Placer {
   }
 
   private take(pool: PlacedPool, hops: number, from: string | undefined, nowMs: number): void {
-    this.kept.set(pool);
+    this.kept.set(this.written(pool));
     this.handOvers.forget(pool.id);
     // By the shared queue: what stays with its node, or was given to it, comes by the node's own.
     if (hops === 0 && from === undefined) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
     if (from === undefined) return;
     this.asker.arrived(pool.id, pool.size, from, nowMs);
     this.newcomers.came(pool.id, from, nowMs);
+  }
+
+  /** The pool with the states that it may have here: those that it came with, and those that this code writes. */
+  private written(pool: PlacedPool, known = 0): PlacedPool {
+    const writes = newestRead(this.states.writes, trackerOf(pool.kind)) ?? 0;
+    const states = Math.max(pool.states ?? 0, known, writes);
+    return states > 0 ? { ...pool, states } : pool;
   }
 
   private self(): NodeLoad {
@@ -246,6 +247,7 @@ export class Placer {
     return {
       ...this.settings,
       name: this.name,
+      reads: this.states.reads,
       ...this.kept.totals(),
       shifts: this.pools.size,
       stale: false,

@@ -48,8 +48,12 @@ export interface WrittenRow {
   readonly wants: Readonly<Record<string, number>>;
   /** Asks of others for which this node has nothing (more): by the asker, the ask's id. */
   readonly done: Readonly<Record<string, number>>;
-  /** By tracker whose members have states: the newest version of one that its code reads. Absent: it does not say. */
+  /**
+   * By tracker whose members receive there: the newest version of a state that its code reads. Absent: it does not say.
+   */
   readonly reads?: Readonly<Record<string, number>>;
+  /** The same: the version that its code writes. For the preview of balancing. */
+  readonly writes?: Readonly<Record<string, number>>;
 }
 
 /** The same with the time at which PostgreSQL wrote it: epoch milliseconds by its clock, or by that of who reads it. */
@@ -65,10 +69,6 @@ export function retimed<R extends WrittenRow & { readonly at?: number }>(row: R,
   const out = row.out.map((sent) => ({ ...sent, sentAt: by(sent.sentAt) }));
   return { ...row, out, ...(row.at !== undefined && { at: by(row.at) }) };
 }
-
-/** The newest state of the tracker's members that the node's code can read; undefined: it does not say. */
-export const readsOf = ({ reads }: PlacementRow, tracker: string): number | undefined =>
-  reads !== undefined && Object.hasOwn(reads, tracker) ? reads[tracker] : undefined;
 
 /** More of a list than this is not read: nobody has as many pools on their way, or as many peers. */
 const MOST = 10_000;
@@ -103,7 +103,8 @@ export function readRow(value: unknown, at: number): PlacementRow | undefined {
     ask: isAmount(ask.id) ? { id: ask.id, from: amounts(ask.from), deep: ask.deep === true } : null,
     wants: amounts(value.wants),
     done: amounts(value.done),
-    ...(isObject(value.reads) ? { reads: amounts(value.reads) } : {}),
+    ...(isObject(value.reads) && { reads: amounts(value.reads) }),
+    ...(isObject(value.writes) && { writes: amounts(value.writes) }),
   };
 }
 

@@ -8,7 +8,7 @@
  * what it has, so nodes whose views differ do not push pools to and fro.
  */
 import { PLACEMENT } from './constants';
-import { fillAfter, isFull, isLeaving, lowersImbalance, mayKeep } from './nodes';
+import { fillAfter, isFull, isLeaving, lowersImbalance, mayBeGiven } from './nodes';
 import { fairShares } from './shares';
 import type { Cluster, Move, NodeLoad, PlacedPool } from './types';
 
@@ -38,7 +38,6 @@ type Draft = { -readonly [K in keyof NodeLoad]: NodeLoad[K] };
 /**
  * @param pools all that the node keeps and has not given away yet
  * @param cameFrom by pool: the node that it has come from a moment ago, which is not given it back for asking
- * @param isRead whether the code of that node can read the states of that pool
  */
 export function surplus(
   cluster: Cluster,
@@ -46,12 +45,11 @@ export function surplus(
   requests: readonly Request[],
   budget: Budget,
   cameFrom: ReadonlyMap<string, string> = new Map(),
-  isRead: (pool: PlacedPool, node: string) => boolean = () => true,
 ): Surplus {
   const [self] = cluster;
   const must = self.shifts > self.places || [...self.loads.keys()].some((kind) => isLeaving(self, kind));
   if (!must && requests.length === 0) return { moves: [], nothingFor: [] };
-  const plan = new Plan(cluster, pools, budget, cameFrom, isRead);
+  const plan = new Plan(cluster, pools, budget, cameFrom);
   if (must) plan.giveWhatMust();
   // Nobody asks a node that is drained.
   return self.up ? plan.giveAsked(requests) : { moves: plan.moves, nothingFor: [] };
@@ -70,7 +68,6 @@ class Plan {
     pools: readonly PlacedPool[],
     private readonly budget: Budget,
     private readonly cameFrom: ReadonlyMap<string, string>,
-    private readonly isRead: (pool: PlacedPool, node: string) => boolean,
   ) {
     this.nodes = cluster.map((node) => ({ ...node }));
     this.self = this.nodes[0]!;
@@ -99,7 +96,7 @@ class Plan {
     const rank = (node: Draft): [boolean, number] => [isFull(node, pool.size), fillAfter(node, pool.size)];
     for (let at = 1; at < this.nodes.length; at++) {
       const node = this.nodes[at]!;
-      if (!mayKeep(node, pool.kind) || !this.isRead(pool, node.name)) continue;
+      if (!mayBeGiven(node, pool)) continue;
       if (!emptiest || isLess(rank(node), rank(emptiest))) emptiest = node;
       if (!isFull(node, pool.size) && shares[at]! - node.load > lacks) {
         lacking = node;
@@ -143,9 +140,8 @@ class Plan {
     if (isFull(asker, 0) || this.pools.length === 0) return -1;
     const least = (deep ? PLACEMENT.floor : 1) * shares[0]!;
     const helps = (pool: PlacedPool): boolean =>
-      mayKeep(asker, pool.kind) &&
+      mayBeGiven(asker, pool) &&
       this.cameFrom.get(pool.id) !== asker.name &&
-      this.isRead(pool, asker.name) &&
       !isFull(asker, pool.size) &&
       lowersImbalance(self, asker, pool.size) &&
       (self.load - pool.size / 2 >= least || (deep && this.staysFuller(asker, pool.size)));

@@ -8,9 +8,9 @@
  * new, and with many nodes it goes on for minutes. A pool that cannot be handed on is taken.
  */
 import { PLACEMENT } from './constants';
-import { fillAfter, isFull, mayKeep } from './nodes';
+import { canRead, fillAfter, isFull, mayKeep, newestRead } from './nodes';
 import { fairShares } from './shares';
-import type { Cluster, NodeLoad, PlacedPool } from './types';
+import { trackerOf, type Cluster, type NodeLoad, type PlacedPool } from './types';
 
 export type Decision =
   | { readonly answer: 'take' }
@@ -40,9 +40,10 @@ const NOISE = 1.0001;
 
 /** @param random in [0, 1): nodes with the same view must not all choose the same one */
 export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random: number): Decision {
-  const able = cluster.filter((node) => mayKeep(node, pool.kind));
-  if (able.length === 0) return { answer: 'nobody' };
   const self = cluster[0];
+  const able = cluster.filter((node) => mayKeep(node, pool.kind) && canRead(node, pool) === true);
+  if (keepsForOthers(self, pool) && (able.length === 0 || isEnough({ ...offer, retried: false }))) return TAKE;
+  if (able.length === 0) return { answer: 'nobody' };
   const mine = able[0] === self;
   if (mine && (able.length === 1 || isEnough(offer))) return TAKE;
   // A node that asked and then looked at its share once more would send on a pool that is as large as its share, and
@@ -62,6 +63,14 @@ export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random
   const others = among.filter((node) => node !== self);
   if (others.length === 0) return TAKE;
   return { answer: 'redirect', to: choose(cluster, others, shares, pool.size, random).name };
+}
+
+/**
+ * This node has no code for the tracker's members: it can do their states no harm, for it does not touch them. Their
+ * messages would wait here, so it is for a node that has the code; without one, the operations at least go on.
+ */
+function keepsForOthers(self: NodeLoad, { kind, states = 0 }: PlacedPool): boolean {
+  return states > 0 && mayKeep(self, kind) && newestRead(self.reads, trackerOf(kind)) === undefined;
 }
 
 /**

@@ -30,6 +30,8 @@ export interface PlacedPool {
   /** Load units, see `loadOf`. */
   readonly size: number;
   readonly members: number;
+  /** The newest version of a state of its members. @default none has any */
+  readonly states?: number;
 }
 
 /** `things/7`: the `id` of a pool. */
@@ -60,6 +62,11 @@ export interface NodeLoad {
   readonly loadLimit: number;
   /** The kinds of pool that it may keep. */
   readonly keeps: ReadonlySet<string>;
+  /**
+   * By tracker whose members receive there: the newest version of a state that its code reads. Undefined: it does not
+   * say, for it is of an earlier release.
+   */
+  readonly reads?: Readonly<Record<string, number>>;
   /** false: it is drained. It takes nothing, and gives all. */
   readonly up: boolean;
   /** Nothing was heard of it for some seconds, or it cannot reach Temporal: counted, never given anything. */
@@ -117,3 +124,6 @@ export function loadOf(members: number, intervalsMs: readonly number[]): number 
 export function kindOf(tracker: string, label?: string): string {
   return label === undefined ? tracker : `${tracker}@${label}`;
 }
+
+/** The names of trackers have no at sign. */
+export const trackerOf = (kind: string): string => kind.split('@', 1)[0]!;

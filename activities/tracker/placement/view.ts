@@ -96,6 +96,7 @@ export function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
     places: row.places ?? Infinity,
     loadLimit: row.loadLimit ?? Infinity,
     keeps: new Set(row.keeps),
+    reads: row.reads,
     up: row.up,
     stale: row.cutOff || ageOf(row, nowMs) >= PLACEMENT.staleMs,
     hot: row.hot,

@@ -1,21 +1,26 @@
 /** Questions about a node's picture of the cluster, besides where pools go: pure. Asked by `placing.ts`. */
 import { opensSharedQueues } from '../placement/cold-start';
-import { isFull, mayKeep } from '../placement/nodes';
+import { isFull, mayBeGiven, newestRead } from '../placement/nodes';
 import type { PlacementRow } from '../placement/row';
 import { fairShares } from '../placement/shares';
-import type { Cluster, NodeLoad, PlacedPool } from '../placement/types';
+import { trackerOf, type Cluster, type NodeLoad, type PlacedPool } from '../placement/types';
 import { wantedNodes } from '../placement/wanted-nodes';
 import type { Peer } from '../store/nodes';
 
 /**
  * Whether the node has room, or nobody else has: then what comes above the limits is taken by all. Nor has anybody else
- * for a kind of pool that this node alone may keep, by its label or its config: it would wait for as long as this node
- * is behind, or at its target.
+ * for a kind of pool that this node alone may keep, by its label or its config, or for states that it alone can read:
+ * such a pool would wait for as long as this node is behind, or at its target.
  */
 export function hasRoom([self, ...others]: Cluster): boolean {
   if (!self.up || isRoomy(self)) return self.up;
   const roomy = others.filter(isRoomy);
-  return roomy.length === 0 || [...self.keeps].some((kind) => !roomy.some(({ keeps }) => keeps.has(kind)));
+  return roomy.length === 0 || [...self.keeps].some((kind) => !roomy.some((other) => mayInstead(other, self, kind)));
+}
+
+function mayInstead(other: NodeLoad, { reads }: NodeLoad, kind: string): boolean {
+  const tracker = trackerOf(kind);
+  return other.keeps.has(kind) && (newestRead(other.reads, tracker) ?? 0) >= (newestRead(reads, tracker) ?? 0);
 }
 
 export const canOthersTake = ([, ...others]: Cluster): boolean => others.some(isRoomy);
@@ -46,19 +51,12 @@ export function loadAndShare(cluster: Cluster): { load: number; share: number | 
   return { load: cluster[0].load, share: share !== undefined && Number.isFinite(share) ? share : undefined };
 }
 
-/**
- * The pools of this node that must leave it, and that no other node may keep, or can.
- * @param isRead whether the code of that node can read the states of that pool
- */
-export function stuckPools(
-  [{ up, keeps }, ...others]: Cluster,
-  pools: Iterable<PlacedPool>,
-  isRead: (pool: PlacedPool, node: string) => boolean = () => true,
-): string[] {
+/** The pools of this node that must leave it, and that no other node may keep, or can. */
+export function stuckPools([{ up, keeps }, ...others]: Cluster, pools: Iterable<PlacedPool>): string[] {
   const stuck: string[] = [];
   for (const pool of pools) {
     const leaves = !up || !keeps.has(pool.kind);
-    if (leaves && !others.some((node) => mayKeep(node, pool.kind) && isRead(pool, node.name))) stuck.push(pool.id);
+    if (leaves && !others.some((node) => mayBeGiven(node, pool))) stuck.push(pool.id);
   }
   return stuck;
 }

@@ -17,7 +17,7 @@ import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import { Lateness } from './lateness';
-import { knownStates } from './newer-code';
+import { knownStates } from '../member/loading';
 import type { PlacingEvent } from './figures';
 import type { Opens } from './openings';
 import type { Placing } from './placing';

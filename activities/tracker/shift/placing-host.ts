@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Incarnation, NodeRow } from '../store/nodes';
 import type { Clock } from './clock';
 import type { Figures, PlacingEvent } from './figures';
-import type { KnownStates } from './newer-code';
+import type { KnownStates } from '../member/loading';
 
 export interface PlacingHost {
   readonly row: NodeRow;

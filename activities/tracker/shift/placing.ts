@@ -24,7 +24,6 @@ import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodes
 import type { OpeningFacts } from './openings';
 import { attemptOf, forgetOther, type Kept } from './kept-here';
 import type { PoolShift } from './pool-shift';
-import { readerOf } from './newer-code';
 import { Settings } from './node-settings';
 import type { PlacingHost } from './placing-host';
 
@@ -56,7 +55,7 @@ export class Placing {
     private readonly random: () => number = Math.random,
   ) {
     this.settings = new Settings(new Set(host.definitions.keys()), new Set(host.row.labels));
-    this.placer = new Placer(host.row.name, this.settings.current(), host.states.writes);
+    this.placer = new Placer(host.row.name, this.settings.current(), host.states);
     this.fences = new FenceSight(database);
   }
 
@@ -64,7 +63,7 @@ export class Placing {
 
   /** A shift is to begin here. Asked once for each: what was answered counts. */
   offer(tracker: TrackerRow, seen: SeenFence, claim: PoolClaim, input: ShiftInput): Decision {
-    const pool = placedPool(tracker, claim.pool, seen.members);
+    const pool = placedPool(tracker, claim.pool, seen);
     this.settings.learn(tracker.name, labelOf(tracker.options));
     this.placer.settings = this.settings.current();
     const now = this.now();
@@ -77,17 +76,6 @@ export class Placing {
     if (decision.answer === 'nobody') this.host.placed('declined', tracker.name);
     this.host.reopened();
     return decision;
-  }
-
-  /** It has states of that version, which this code cannot read. @returns the node that can, and is to keep the pool */
-  handOn(tracker: TrackerRow, { members, token }: SeenFence, claim: PoolClaim, version: number): string | undefined {
-    const pool = placedPool(tracker, claim.pool, members);
-    const to = readerOf(this.placer.view(this.now()), this.peers, pool, version);
-    if (to === undefined) return undefined;
-    this.over(claim, undefined);
-    this.placer.sent(pool, to, this.now());
-    this.fences.send(pool.id, token);
-    return to;
   }
 
   /** A shift keeps its pool now. */
@@ -148,12 +136,12 @@ export class Placing {
     settings.feel(pulse.lagMs, canOthersTake(cluster), host.incarnation?.crashes ?? 0, this.upMs, now);
     placer.settings = settings.current();
     return {
-      placement: { ...placer.row(now), reads: host.states.reads },
+      placement: placer.row(now),
       figures: host.figures.word(pulse, {
         share: loadAndShare(cluster).share ?? null,
         ...settings.factors,
         lacks: settings.lacks,
-        stuck: stuckPools(cluster, placer.pools.values(), placer.isRead).length,
+        stuck: stuckPools(cluster, placer.pools.values()).length,
       }),
     };
   }
@@ -343,7 +331,7 @@ export class Placing {
   }
 
   private handBack(): void {
-    const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values(), this.placer.isRead));
+    const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values()));
     for (const [id, { shift, to }] of this.kept)
       if (shift && to === undefined && stuck.has(id)) shift.end('handed back');
   }

@@ -11,7 +11,7 @@ import type { Attended, Incarnation, NodeRow, NodeWord } from '../store/nodes';
 import { Attendance, type AttendanceHost } from './attendance';
 import type { Clock } from './clock';
 import { Figures, type FiguresHost, type PlacingEvent } from './figures';
-import type { KnownStates } from './newer-code';
+import { NO_STATES, type KnownStates } from '../member/loading';
 import { Openings } from './openings';
 import { Placing } from './placing';
 import type { PlacingHost } from './placing-host';
@@ -123,7 +123,7 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
     return this.host.definitions;
   }
   get states(): KnownStates {
-    return this.setup.states ?? { reads: {}, writes: {} };
+    return this.setup.states ?? NO_STATES;
   }
   get incarnation(): Incarnation | undefined {
     return this.setup.incarnation?.();

@@ -1,28 +1,26 @@
 /**
- * Whether the code of this node can read the states of a pool's members: one that is older than what has written them
- * would fail message after message, up to dead letters. Asked by `take-pool.ts` before it takes the fence of a pool.
- * Such a pool is handed on to a node that says that it can read them; where none does it is declined, and offered again
- * until one can.
+ * The states of a pool's members, and whether the code of this node can read them: one that is older than what has
+ * written them would fail message after message, up to dead letters. Asked by `take-pool.ts`, before a pool is offered
+ * and once more when its fence is taken. Placement gives such a pool to a node that can read it (`placement/take.ts`);
+ * where none can, it is declined, and offered again until one does.
  */
 import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
+import { slotsOf } from '../../../workflows/tracker/slots';
 import { failure } from '../../lib/failures';
-import { run, type Database, type Statement } from '../../lib/database';
-import { mayKeep, leftBy, type StateVersions } from '../member/loading';
-import type { Decision } from '../placement/take';
-import type { PoolClaim, SeenFence } from '../store/fence';
-import { readSlots } from '../store/pools';
+import { run, type Queryable, type Statement } from '../../lib/database';
+import { leftBy, mayKeep, type ByVersion, type StateVersions } from '../member/loading';
+import type { PoolClaim } from '../store/fence';
 import type { TrackerRow } from '../store/trackers';
 import { declinedFor } from './declined';
 import type { FailingPools } from './failing-pools';
 import type { PlacingEvent } from './figures';
-import type { Placing } from './placing';
 
-/** The states of one pool, by the index of its slots. Older ones are read, or are the mistake of the definition. */
-const NEWER: Statement = {
-  name: 'life-newer',
+/** The states of one pool, by the index of its slots. */
+const STATES: Statement = {
+  name: 'life-states',
   text: `select schema, count(*)::float8 as members from longwatch.life
-         where tracker = $1 and slot between $2 and $3 and version > 0 and state is not null and schema > $4
+         where tracker = $1 and slot between $2 and $3 and version > 0 and state is not null
          group by schema`,
 };
 
@@ -34,52 +32,38 @@ export interface Reader {
   placed(what: PlacingEvent, tracker: string): void;
 }
 
-/** States that the code of this node does not know. */
-interface Unread {
-  /** The newest of them. */
-  readonly version: number;
-  readonly why: string;
-}
+const NONE: ByVersion = new Map();
 
-/** @returns undefined: all of its states can be read */
-export async function unreadableHere(
+/** The states of the pool; none where its members cannot have any. */
+export async function statesOf(
   node: Partial<Reader>,
-  database: Pick<Database, 'transaction'>,
-  { tracker, pool }: PoolClaim,
-): Promise<Unread | undefined> {
-  const versions = node.turns?.codeOf(tracker)?.versions;
-  if (!versions) return undefined;
-  const rows = await database.transaction(async (db) => {
-    const { first, last } = await readSlots(db, tracker, pool);
-    return run<{ schema: number; members: number }>(db, NEWER, [tracker, first, last, versions.version]);
-  });
-  const states = new Map(rows.map(({ schema, members }) => [schema, members]));
-  if (mayKeep(states, versions)) return undefined;
-  // The newest ones: whoever knows these knows the others.
-  const { version, members, why } = leftBy(states, versions).at(-1)!;
-  const text = `pool ${pool} of ${tracker} has states that the code of this node does not know (members: ${members}): ${why}`;
-  return { version, why: text };
+  db: Queryable,
+  { tracker: name, pool }: PoolClaim,
+  tracker: Pick<TrackerRow, 'options' | 'pools'>,
+): Promise<ByVersion> {
+  if (tracker.options.receive === undefined && !node.turns?.codeOf(name)) return NONE;
+  const { first, last } = slotsOf(pool, tracker.pools);
+  const rows = await run<{ schema: number; members: number }>(db, STATES, [name, first, last]);
+  return new Map(rows.map(({ schema, members }) => [schema, members]));
 }
 
-/**
- * The end of its shift here.
- * @throws Declined where no node that lives says that it knows them
- */
-export function leaveToOthers(
-  node: Partial<Reader> & { placing: Partial<Pick<Placing, 'handOn'>> },
-  claim: PoolClaim,
-  { tracker, seen }: { tracker: TrackerRow; seen: SeenFence },
-  { version, why }: Unread,
-): Exclude<Decision, { answer: 'take' }> {
-  const to = node.placing.handOn?.(tracker, seen, claim, version);
-  const said = { tracker: claim.tracker, pool: claim.pool, stored: version };
-  if (to !== undefined) {
-    node.placed?.('redirected', claim.tracker);
-    node.log?.info({ ...said, to }, `hands the pool on: ${why}`);
-    return { answer: 'redirect', to };
-  }
+export const newestOf = (states: ByVersion): number => Math.max(0, ...states.keys());
+
+/** Why the code of this node cannot read them; undefined: it can, or it has no code that would. */
+export function unread(node: Partial<Reader>, { tracker, pool }: PoolClaim, states: ByVersion): string | undefined {
+  const versions = node.turns?.codeOf(tracker)?.versions;
+  if (!versions || mayKeep(states, versions)) return undefined;
+  // The newest ones: whoever knows these knows the others.
+  const { members, why } = leftBy(states, versions).at(-1)!;
+  return `pool ${pool} of ${tracker} has states that the code of this node does not know (members: ${members}): ${why}`;
+}
+
+/** The end of its shift here: it is offered again, later each time, and the node says why. */
+export function unreadable(node: Partial<Reader>, claim: PoolClaim, why: string): Error {
   const text = `${why}; roll out the newer code, or give the state its down`;
-  node.placed?.('declined', claim.tracker);
-  if (node.failing?.failed(claim, text)) node.log?.error(said, `does not take the pool: ${text}`);
-  throw failure(ErrorType.Declined, text, { nextRetryDelay: declinedFor(claim.attempt) });
+  if (node.failing?.failed(claim, text)) {
+    const { tracker, pool } = claim;
+    node.log?.error({ tracker, pool }, `does not take the pool: ${text}`);
+  }
+  return failure(ErrorType.Declined, text, { nextRetryDelay: declinedFor(claim.attempt) });
 }

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { ErrorType } from '../../../workflows/lib/errors';
 import { poolWorkflowId, type ShiftInput } from '../../../workflows/tracker/contract';
 import { failure } from '../../lib/failures';
-import type { Database } from '../../lib/database';
+import type { Database, Queryable } from '../../lib/database';
 import { sleep } from '../../lib/sleep';
 import { isPassing } from '../../lib/sqlstate';
 import type { TemporalLink } from '../../lib/temporal';
@@ -15,14 +15,14 @@ import { seenFence, takeFence, type PoolClaim, type PoolFence } from '../store/f
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
 import type { Node } from './node';
-import { leaveToOthers, unreadableHere, type Reader } from './readable';
+import { newestOf, statesOf, unread, unreadable, type Reader } from './readable';
 
 /** Between two tries to take a pool that somebody has locked, or of a database that is away. Milliseconds. */
 const TAKE_AGAIN_MS = 250;
 
 /** The parts of a node that take a pool; a simulated one has no more. */
-type Taker = Pick<Node, 'taking' | 'arriving' | 'clock' | 'isDraining'> &
-  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'> & Partial<Pick<Node['placing'], 'handOn'>> };
+type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> &
+  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'>; arriving: Pick<Node['arriving'], 'enter'> };
 
 export interface Taken {
   fence: PoolFence;
@@ -54,22 +54,22 @@ export async function take(
     try {
       const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
       const inTurn = <T>(work: () => Promise<T>) => node.taking.run(work);
-      const { tracker, seen } = await inTurn(() =>
-        database.transaction(async (db) => ({
-          tracker: await readTracker(db, claim.tracker),
-          seen: await seenFence(db, claim),
-        })),
-      );
+      const { tracker, seen, states } = await inTurn(() => database.transaction((db) => look(node, db, claim)));
       if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
       if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
       patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
       // Asked once: who takes it counts it from then on. A tracker that is stopped has nothing to keep.
       if (tracker.state !== 'stopped') decision ??= node.placing.offer(tracker, seen, claim, input);
-      if (decision && decision.answer !== 'take') return decision;
-      const unread = decision && (await inTurn(() => unreadableHere(node, database, claim)));
-      if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
-      if (unread) return leaveToOthers(node, claim, { tracker, seen }, unread);
-      const fence = await takeFence(database, claim, isCurrent, node.clock, inTurn, mayTake);
+      if (decision && decision.answer !== 'take') return elsewhere(node, claim, decision, unread(node, claim, states));
+      // Its keeper before may have written newer ones while the pool waited for its turn, unless there was none.
+      const isRead = async (db: Queryable, { token }: PoolFence): Promise<void> => {
+        if (seen.keeper == null && token === seen.token + 1) return;
+        const why = decision && unread(node, claim, await statesOf(node, db, claim, tracker));
+        if (why === undefined) return;
+        node.placed?.('declined', claim.tracker);
+        throw unreadable(node, claim, why);
+      };
+      const fence = await takeFence(database, claim, isCurrent, node.clock, inTurn, mayTake, isRead);
       if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
       return { tracker, fence, arrived: () => arrived?.() };
     } catch (error) {
@@ -79,4 +79,25 @@ export async function take(
       await sleep(TAKE_AGAIN_MS);
     }
   }
+}
+
+/** The pool as it is before anybody takes it. */
+async function look(node: Taker, db: Queryable, claim: PoolClaim) {
+  const tracker = await readTracker(db, claim.tracker);
+  const seen = await seenFence(db, claim);
+  const states = tracker ? await statesOf(node, db, claim, tracker) : new Map<number, number>();
+  return { tracker, seen: { ...seen, states: newestOf(states) }, states };
+}
+
+/** @param why this node could not have kept it anyway. @throws Declined where that is so of all */
+function elsewhere<D extends Exclude<Decision, { answer: 'take' }>>(
+  node: Taker,
+  claim: PoolClaim,
+  decision: D,
+  why: string | undefined,
+): D {
+  if (why === undefined) return decision;
+  if (decision.answer === 'nobody') throw unreadable(node, claim, why);
+  node.log?.info({ tracker: claim.tracker, pool: claim.pool, to: decision.to }, `hands the pool on: ${why}`);
+  return decision;
 }

@@ -164,6 +164,8 @@ const TAKE_WAIT_MS = 500;
  * @param inTurn runs what is asked of the database. Requests to Temporal run outside of it, so that a wait for them
  *   holds nobody up.
  * @param mayTake is awaited right before the fence is taken
+ * @param isTaken is asked once it is, in the same transaction: no keeper before writes any more. If it throws, the pool
+ *   stays whose it was.
  */
 export async function takeFence(
   database: Database,
@@ -172,6 +174,7 @@ export async function takeFence(
   clock?: Pick<Clock, 'now' | 'set'>,
   inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
   mayTake: () => Promise<void> = () => Promise.resolve(),
+  isTaken: (db: Queryable, fence: PoolFence) => Promise<void> = () => Promise.resolve(),
 ): Promise<PoolFence> {
   const taken = await takeOver({
     runId: claim.runId,
@@ -183,7 +186,11 @@ export async function takeFence(
     isCurrent,
     take: async (other) => {
       await mayTake();
-      const taking = (db: Queryable) => take(db, claim, other, clock);
+      const taking = async (db: Queryable) => {
+        const fence = await take(db, claim, other, clock);
+        if (fence) await isTaken(db, fence);
+        return fence;
+      };
       return inTurn(() => database.transaction(taking, { lockTimeoutMs: TAKE_WAIT_MS }));
     },
   });
@@ -214,6 +221,8 @@ export interface SeenFence {
   token: number;
   /** The node that took it last and has not let it go; null or absent: none. */
   keeper?: string | null;
+  /** The newest version of a state of its members (`shift/readable.ts` reads it); 0 or absent: none has any. */
+  states?: number;
 }
 
 export async function seenFence(db: Queryable, { tracker, pool }: PoolClaim): Promise<SeenFence> {

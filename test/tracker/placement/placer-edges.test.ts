@@ -277,7 +277,7 @@ test('its row says what it keeps, by kind, what limits it, and what it may keep,
   expect(me.row(NOW)).toEqual({
     ...{ name: 'me', load: 250, shifts: 3, loads: { eve: 200, game: 50 }, largest: { size: 100, kind: 'eve' } },
     ...{ weight: 1, places: 9, loadLimit: 800, keeps: ['eve', 'game'], up: true, hot: true, cutOff: true },
-    ...{ out: [], ask: null, wants: {}, done: {} },
+    ...{ out: [], ask: null, wants: {}, done: {}, reads: {}, writes: {} },
   });
   set(me, { keeps: new Set(['game', 'eve']), places: Infinity, loadLimit: Infinity });
   expect(me.row(NOW)).toMatchObject({ keeps: ['eve', 'game'], places: null, loadLimit: null });

@@ -7,13 +7,19 @@
  * 3, complete 2, fail 3, time out 2. So a move costs it 11 ms. Loading a pool: 20 ms and 10 us a member, one after
  * another on a node.
  */
+import { NO_STATES, type KnownStates } from '../../../activities/tracker/member/loading';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import { FLUSH_MS, SimulatedNodes } from './simulated-nodes';
 import { COST, LONG_POLL_MS, type SimulatedNode } from './simulated-server';
 
 /** The cluster, and whatever a test does to it. */
 export class SimulatedCluster extends SimulatedNodes {
-  join(name: string, settings: Partial<NodeSettings> = {}, labels: readonly string[] = []): SimulatedNode {
+  join(
+    name: string,
+    settings: Partial<NodeSettings> = {},
+    labels: readonly string[] = [],
+    code: KnownStates = NO_STATES,
+  ): SimulatedNode {
     const { draw } = this.options;
     const kinds = this.options.pools.filter(({ label }) => label === undefined || labels.includes(label));
     const wanted: NodeSettings = {
@@ -30,7 +36,8 @@ export class SimulatedCluster extends SimulatedNodes {
     draw.between(-4_000, 4_000);
     const node: SimulatedNode = {
       name,
-      placer: new Placer(name, wanted),
+      placer: new Placer(name, wanted, code),
+      code,
       labels,
       alive: true,
       drained: !wanted.up,

@@ -3,7 +3,8 @@
  * give them away, write their rows and read the others'. `simulated-cluster.ts` adds what happens to them.
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
-import type { PlacedPool } from '../../../activities/tracker/placement/types';
+import { poolOf, type PlacedPool } from '../../../activities/tracker/placement/types';
+import { hasRoom } from '../../../activities/tracker/shift/cluster-sight';
 import { retimed, type PlacementRow } from '../../../activities/tracker/placement/row';
 import type { Draws } from '../../support/draws';
 import { EventQueue } from './event-queue';
@@ -71,6 +72,7 @@ export class SimulatedNodes {
         viaShared: true,
         retried: false,
         tries: 0,
+        states: 0,
       };
       this.pools.set(pool.id, fresh);
       this.server.schedule(fresh, fresh.shared);
@@ -148,8 +150,9 @@ export class SimulatedNodes {
   protected poll(node: SimulatedNode, only?: string): void {
     if (!node.alive || !node.hasView) return;
     const isOpen = node.placer.opensSharedQueues(this.timeOf(node));
+    const isRoomy = hasRoom(node.placer.view(this.timeOf(node)));
     const shared = !isOpen ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
-    for (const name of [...shared, node.name]) {
+    for (const name of isRoomy ? [...shared, node.name] : []) {
       if (only !== undefined && name !== only) continue;
       this.server.poll(node, name);
     }
@@ -178,7 +181,8 @@ export class SimulatedNodes {
     const { hops, from, retried } = pool;
     const waitedMs = pool.handedOnAt === undefined ? 0 : this.now - pool.handedOnAt;
     const arrival = { hops, waitedMs, from, retried };
-    const decision = node.placer.offered(pool.pool, arrival, this.timeOf(node), this.options.draw.next());
+    const offered = { ...pool.pool, states: pool.states };
+    const decision = node.placer.offered(offered, arrival, this.timeOf(node), this.options.draw.next());
     this.events.in(this.options.draw.between(1, 5), () => this.on(node, () => this.poll(node, queue)));
     if (decision.answer !== 'nobody') this.movedAt = this.now;
     if (decision.answer === 'take') {
@@ -221,10 +225,22 @@ export class SimulatedNodes {
       if (pool.on !== node) return;
       if (pool.runs) throw new Error(`${pool.pool.id} is loaded by ${node.name} while it runs`);
       pool.runs = true;
+      this.write(pool, node);
       [pool.hops, pool.tries, pool.declined, pool.retried] = [0, 0, false, false];
       [pool.from, pool.idleSince, pool.handedOnAt] = [undefined, undefined, undefined];
     };
     this.events.in(node.loadsUntil - this.now, () => this.on(node, loaded));
+  }
+
+  /** Its members have states as the code of the node writes them, some of them or all, where it has code for them. */
+  private write(pool: SimulatedPool, { name, code }: SimulatedNode): void {
+    const { tracker } = poolOf(pool.pool.id);
+    const [reads, writes] = [code.reads[tracker], code.writes[tracker]];
+    if (reads === undefined || writes === undefined) return;
+    if (pool.states > reads)
+      throw new Error(`${name} reads states up to ${reads}, and keeps ${pool.pool.id} with newer`);
+    const { draw } = this.options;
+    if (draw.chance(0.5)) pool.states = draw.chance(0.2) ? writes : Math.max(pool.states, writes);
   }
 
   /** Without a keeper for the sake of placement; 0 where a node died that it may have been given to. */
@@ -283,6 +299,7 @@ export class SimulatedNodes {
       // Runs that are under way end first.
       this.events.in(this.options.draw.between(2, 60), () => this.on(node, () => this.giveAway(moving, node, to)));
     }
+    this.poll(node);
   }
 
   protected giveAway(pool: SimulatedPool, node: SimulatedNode, to: string): void {

@@ -3,6 +3,7 @@
  * shifts are its tasks, and nodes, which poll its queues. Used by `simulated-cluster.ts`.
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
+import type { KnownStates } from '../../../activities/tracker/member/loading';
 import type { Placer } from '../../../activities/tracker/placement/placer';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import type { Draws } from '../../support/draws';
@@ -38,11 +39,14 @@ export interface SimulatedPool {
   /** Temporal tries its shift again. */
   retried: boolean;
   tries: number;
+  /** The newest version of a state of its members, 0: none has any. */
+  states: number;
 }
 
 export interface SimulatedNode {
   readonly name: string;
   readonly placer: Placer;
+  readonly code: KnownStates;
   readonly labels: readonly string[];
   alive: boolean;
   drained: boolean;

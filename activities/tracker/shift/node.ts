@@ -4,7 +4,7 @@
  * puts shifts in and takes them out.
  */
 import type { Logger } from 'pino';
-import type { ErrorContext, GateDefinition, TrackerDefinition } from '../../../config/define/tracker';
+import type { ErrorContext, TrackerDefinition } from '../../../config/define/tracker';
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import { service, Services, type Service } from '../../lib/service';
 import type { NodeRow } from '../store/nodes';
@@ -14,9 +14,9 @@ import { checkUp, lookAtRounds } from './checkup';
 import { Clock } from './clock';
 import { FailingPools } from './failing-pools';
 import { ValueFeed } from './feed';
-import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import { Lateness } from './lateness';
+import { NodeGates } from './node-gates';
 import { knownStates } from '../member/loading';
 import type { PlacingEvent } from './figures';
 import type { Opens } from './openings';
@@ -85,8 +85,7 @@ export class Node implements OperationHost, Service {
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
   private readonly latenesses = new Map<string, Lateness>();
-  /** By tracker: those that have a gate, and shifts here. */
-  private readonly gates = new Map<string, GateKeeper>();
+  private readonly gates: NodeGates;
   private readonly listener: Listener;
   private readonly told: Told;
   private readonly services: Services;
@@ -118,6 +117,7 @@ export class Node implements OperationHost, Service {
       this,
     );
     this.turns = turnsOf(options, this);
+    this.gates = new NodeGates(options.database, this);
     const states = knownStates(this.turns?.versions ?? []);
     this.presence = new Presence({ ...options.presence, database: options.database, states }, this);
     this.told = new Told(options.database, this);
@@ -206,31 +206,12 @@ export class Node implements OperationHost, Service {
     this.failing.begun(shift.claim);
     this.placing.joined(shift);
     if (this.ticker && this.shifts.size === 1) this.startTicker();
-    if (!definition.gate) return;
-    let gate = this.gates.get(definition.name);
-    if (!gate) this.gates.set(definition.name, (gate = this.gateOf(definition, definition.gate)));
-    shift.knowGateUntil(gate.knownUntil);
-  }
-
-  private gateOf({ name }: TrackerDefinition, gate: GateDefinition): GateKeeper {
-    const shifts = (): PoolShift[] => [...this.shifts].filter((shift) => shift.trackerName === name);
-    const definition = this.definitions.get(name);
-    return new GateKeeper(name, gate, {
-      clock: this.clock,
-      database: this.options.database,
-      shifts,
-      onError: (error) => {
-        if (definition) this.report(error, { tracker: name, node: this.row.name }, definition);
-      },
-      log: this.log.child({ tracker: name }),
-    });
+    this.gates.joined(shift, definition);
   }
 
   leave(shift: PoolShift): void {
     this.shifts.delete(shift);
-    const { trackerName } = shift;
-    const isLast = (): boolean => ![...this.shifts].some((other) => other.trackerName === trackerName);
-    if (this.gates.has(trackerName) && isLast()) this.gates.delete(trackerName);
+    this.gates.left(shift);
     this.totals.retire(shift);
     if (this.ticker && this.shifts.size === 0) this.startTicker();
   }
@@ -326,7 +307,7 @@ export class Node implements OperationHost, Service {
     this.ring.tick(now);
     if (now - this.lookedAt >= LOOK_MS || now < this.lookedAt) {
       this.lookedAt = now;
-      for (const [tracker, gate] of this.gates) gate.tick(now, this.trackers.get(tracker)?.options.gate ?? null);
+      this.gates.tick(now);
       lookAtRounds(this.ended, this.options.metrics);
       this.ended.clear();
       this.told.tick(now);

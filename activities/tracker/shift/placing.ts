@@ -22,7 +22,7 @@ import type { Attended, NodeWord, Peer } from '../store/nodes';
 import { runningTrackers, type TrackerRow } from '../store/trackers';
 import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodesOf } from './cluster-sight';
 import type { OpeningFacts } from './openings';
-import { attemptOf, forgetOther, type Kept } from './kept-here';
+import { KeptHere, type Kept } from './kept-here';
 import type { PoolShift } from './pool-shift';
 import { Settings } from './node-settings';
 import type { PlacingHost } from './placing-host';
@@ -37,7 +37,7 @@ const LEAVING_MS = 1_000;
 export class Placing {
   readonly placer: Placer;
   readonly settings: Settings;
-  private readonly kept = new Map<string, Kept>();
+  private readonly kept = new KeptHere();
   private readonly fences: FenceSight;
   private readonly startedAt = performance.now();
   private peers: readonly Peer[] = [];
@@ -80,10 +80,8 @@ export class Placing {
 
   /** A shift keeps its pool now. */
   joined(shift: PoolShift): void {
-    const kept = attemptOf(this.kept.get(idOf(shift.claim)), shift.claim);
-    if (!kept) return;
-    Object.assign(kept, { shift, token: shift.token });
-    if (kept.to !== undefined) this.give(kept, shift, kept.to);
+    const kept = this.kept.joined(shift);
+    if (kept?.to !== undefined) this.give(kept, shift, kept.to);
   }
 
   /** A shift begins here after an attempt that failed, or was not heard of any more. */
@@ -98,27 +96,24 @@ export class Placing {
    */
   over(claim: PoolClaim, end: ShiftEnd | undefined): string | undefined {
     const id = idOf(claim);
-    const kept = this.kept.get(id);
-    if (kept) forgetOther(kept, claim);
-    if (kept?.claim !== claim) return undefined;
-    if (kept.other && (end === undefined || end === 'fenced')) {
-      const { to, other } = kept;
-      this.kept.set(id, other);
+    const failed = end === undefined || end === 'fenced';
+    const kept = this.kept.over(claim, failed);
+    if (!kept) return undefined;
+    const { to, other, token } = kept;
+    if (other && failed) {
       // Given away meanwhile: told when it keeps the pool, if it does not yet.
       other.to ??= to;
       if (to !== undefined && other.shift) this.give(other, other.shift, to);
       return undefined;
     }
     const goesOn = end === 'elapsed' || end === 'asked' || end === 'moved' || end === 'handed back';
-    const { to } = kept;
     if (goesOn && to === undefined && !this.ending && !this.lost) {
       // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.
       // Until it is here again it counts as if it were.
-      this.kept.set(id, { token: kept.token, returnsUntil: this.now() + PLACEMENT.handOverMs });
+      this.kept.returns(id, token, this.now() + PLACEMENT.handOverMs);
       this.host.reopened();
       return this.host.row.name;
     }
-    this.kept.delete(id);
     if (goesOn && to !== undefined) this.placer.released(id, this.now());
     else this.placer.ended(id);
     this.host.reopened();
@@ -228,7 +223,7 @@ export class Placing {
       lost,
       roomy: hasRoom(cluster),
       mayAsk: placer.opensSharedQueues(now) && begins,
-      returning: [...this.kept.values()].filter(({ claim }) => !claim).length,
+      returning: this.kept.between().length,
     };
   }
 
@@ -261,7 +256,7 @@ export class Placing {
       this.placer.released(pool.id, now);
       return { answer: 'redirect', to: kept.to };
     }
-    this.kept.set(pool.id, { claim, to: kept.to, other: kept.claim && kept });
+    this.kept.came(pool.id, claim);
     if (kept.to === undefined) this.placer.resized(pool);
     return { answer: 'take' };
   }
@@ -272,7 +267,7 @@ export class Placing {
     const { hops = 0, waitedMs = 0, from } = retried ? {} : input;
     const arrival = { hops, waitedMs, from, retried };
     const decision = this.placer.offered(pool, arrival, now, this.random());
-    if (decision.answer === 'take') this.kept.set(pool.id, { claim });
+    if (decision.answer === 'take') this.kept.came(pool.id, claim);
     return decision;
   }
 
@@ -288,7 +283,7 @@ export class Placing {
   /** Looks at the fences of pools that were sent on. */
   private async seeFences(): Promise<void> {
     const returning = new Map<string, number>();
-    for (const [id, { claim, token }] of this.kept) if (!claim && token !== undefined) returning.set(id, token);
+    for (const [id, { token }] of this.kept.between()) if (token !== undefined) returning.set(id, token);
     for (const { id, node, takenAt } of await this.fences.look(this.placer.awaited(), returning)) {
       // Nobody has come in time, and this node keeps it meanwhile (`meanwhile.ts`): it is on its way as before.
       if (node === this.host.row.name) continue;
@@ -309,10 +304,11 @@ export class Placing {
 
   private giveAway(): void {
     const now = this.now();
-    for (const [id, kept] of this.kept) {
-      const grown = kept.shift && grownPool(this.placer.pools.get(id), kept.shift);
+    for (const [id, { shift }] of this.kept.all()) {
+      const grown = shift && grownPool(this.placer.pools.get(id), shift);
       if (grown) this.placer.resized(grown);
-      if (kept.claim !== undefined || kept.returnsUntil === undefined || now < kept.returnsUntil) continue;
+    }
+    for (const id of this.kept.overdue(now)) {
       this.kept.delete(id);
       // Also where it was given away: what becomes of it is not this node's business any more.
       this.placer.ended(id);
@@ -332,7 +328,7 @@ export class Placing {
 
   private handBack(): void {
     const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values()));
-    for (const [id, { shift, to }] of this.kept)
+    for (const [id, { shift, to }] of this.kept.all())
       if (shift && to === undefined && stuck.has(id)) shift.end('handed back');
   }
 }

@@ -1,7 +1,8 @@
 /**
  * Random histories of a simulated cluster: nodes join, die, are drained, resumed, restarted in turn, flap, are full,
- * have labels and weights; views are up to two seconds old, clocks wrong by up to half of one. After each event the
- * cluster comes to rest, every pool has one keeper, and from then on nothing moves.
+ * have labels, weights and targets; views are up to two seconds old, clocks wrong by up to half of one. After each
+ * event the cluster comes to rest, every pool has one keeper, no node is above its target for nothing, and from then on
+ * nothing moves.
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { simulate } from '../../support/simulate';
@@ -134,12 +135,29 @@ class ClusterWorld {
         this.broken(`after ${after} nobody keeps ${pool.id}, which somebody may keep`);
       if (on?.drained && able(pool.kind)) this.broken(`after ${after} ${on.name} keeps ${pool.id}, and is drained`);
     }
+    this.isWithinTargets(after);
     const { longestDecline, longestMove } = cluster.counts;
     if (longestDecline >= 1_000 && (this.size === SMALL || after !== 'the start'))
       this.broken(`after ${after} a pool waited ${longestDecline} ms because it was declined`);
     if (longestMove >= 1_500 && after !== 'the start')
       this.broken(`after ${after} a pool that moved waited ${longestMove} ms`);
     if (this.isEqual) this.isEven(after);
+  }
+
+  /** No node keeps more than its target while another one that may keep some of it has room. */
+  private isWithinTargets(after: string): void {
+    for (const { name, placer, drained } of this.cluster.living) {
+      if (drained || placer.pools.size <= placer.settings.places) continue;
+      for (const { kind } of placer.pools.values()) {
+        const roomy = this.cluster.living.find(
+          (other) =>
+            !other.drained &&
+            other.placer.settings.keeps.has(kind) &&
+            other.placer.pools.size < other.placer.settings.places,
+        );
+        if (roomy) this.broken(`after ${after} ${name} is above its target, and ${roomy.name} has room`);
+      }
+    }
   }
 
   /** Equal pools, equal nodes without limits: within the band and a pool. */

@@ -9,11 +9,15 @@
  */
 import { NO_STATES, type KnownStates } from '../../../activities/tracker/member/loading';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
+import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { FLUSH_MS, SimulatedNodes } from './simulated-nodes';
-import { COST, LONG_POLL_MS, type SimulatedNode } from './simulated-server';
+import { COST, LONG_POLL_MS, type SimulatedNode, type SimulatedPool } from './simulated-server';
 
 /** The cluster, and whatever a test does to it. */
 export class SimulatedCluster extends SimulatedNodes {
+  /** By node: since when it has been there, undrained and heard of. What it gave before, it may have again at once. */
+  private readonly excused = new Map<string, number>();
+
   join(
     name: string,
     settings: Partial<NodeSettings> = {},
@@ -49,6 +53,7 @@ export class SimulatedCluster extends SimulatedNodes {
       hasView: false,
     };
     this.nodes.set(name, node);
+    this.excused.set(name, this.now);
     this.events.in(draw.between(0, 200), () => this.attend(node));
     this.events.in(draw.between(0, FLUSH_MS), () => this.flush(node));
     return node;
@@ -78,6 +83,7 @@ export class SimulatedCluster extends SimulatedNodes {
   freeze(name: string, ms: number): void {
     const node = this.nodes.get(name)!;
     node.frozenUntil = this.now + ms;
+    this.excused.set(name, node.frozenUntil + PLACEMENT.goneMs);
     this.lastDeathAt = this.now + ms;
     const mine = [...this.pools.values()].filter(({ on }) => on === node);
     // The server has ended the polls that were out by then; a node that goes on has new ones.
@@ -109,6 +115,7 @@ export class SimulatedCluster extends SimulatedNodes {
   resume(name: string): void {
     const node = this.nodes.get(name)!;
     node.drained = false;
+    this.excused.set(name, this.now);
     node.placer.settings = { ...node.placer.settings, up: true };
     for (const other of this.nodes.values()) if (other.alive) this.attendOnce(other);
     this.poll(node);
@@ -117,6 +124,16 @@ export class SimulatedCluster extends SimulatedNodes {
   set(name: string, settings: Partial<NodeSettings>): void {
     const node = this.nodes.get(name)!;
     node.placer.settings = { ...node.placer.settings, ...settings };
+  }
+
+  /** A pool that came a moment ago does not go back for asking. Throws where it does. */
+  protected override given({ pool, came }: SimulatedPool, { name, placer }: SimulatedNode, to: string): void {
+    const { up, places } = placer.settings;
+    if (came?.from !== to || this.now - came.at >= PLACEMENT.newcomerMs) return;
+    const isExcused = came.at < Math.max(this.excused.get(to) ?? 0, this.storeAwayUntil + PLACEMENT.goneMs);
+    // It must: then whoever has most room gets it.
+    if (isExcused || !up || placer.pools.size >= places) return;
+    throw new Error(`${name} gives ${pool.id} back to ${to}, ${Math.round(this.now - came.at)} ms after it came`);
   }
 
   get living(): SimulatedNode[] {

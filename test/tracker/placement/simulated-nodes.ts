@@ -149,10 +149,10 @@ export class SimulatedNodes {
   /** A poll a queue and place, as long as it may take what comes. */
   protected poll(node: SimulatedNode, only?: string): void {
     if (!node.alive || !node.hasView) return;
-    const isOpen = node.placer.opensSharedQueues(this.timeOf(node));
-    const isRoomy = hasRoom(node.placer.view(this.timeOf(node)));
+    const now = this.timeOf(node);
+    const isOpen = node.placer.opensSharedQueues(now) && hasRoom(node.placer.view(now));
     const shared = !isOpen ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
-    for (const name of isRoomy ? [...shared, node.name] : []) {
+    for (const name of [...shared, node.name]) {
       if (only !== undefined && name !== only) continue;
       this.server.poll(node, name);
     }
@@ -213,6 +213,7 @@ export class SimulatedNodes {
   }
 
   protected load(pool: SimulatedPool, node: SimulatedNode): void {
+    pool.came = pool.from === undefined ? undefined : { from: pool.from, at: this.now };
     node.loadsUntil = Math.max(this.now, node.loadsUntil);
     const begun = () => {
       if (pool.on !== node) return;
@@ -295,11 +296,17 @@ export class SimulatedNodes {
       this.counts.moves++;
       this.movedAt = this.now;
       const moving = this.pools.get(pool.id)!;
+      this.given(moving, node, to);
       tokens.set(pool.id, moving.fence.token);
       // Runs that are under way end first.
       this.events.in(this.options.draw.between(2, 60), () => this.on(node, () => this.giveAway(moving, node, to)));
     }
     this.poll(node);
+  }
+
+  /** A node has decided to give a pool to another one. */
+  protected given(_pool: SimulatedPool, _node: SimulatedNode, _to: string): void {
+    // Nobody looks.
   }
 
   protected giveAway(pool: SimulatedPool, node: SimulatedNode, to: string): void {

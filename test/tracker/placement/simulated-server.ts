@@ -39,6 +39,8 @@ export interface SimulatedPool {
   /** Temporal tries its shift again. */
   retried: boolean;
   tries: number;
+  /** The node that gave it to the one that has it, and when it came. */
+  came?: { from: string; at: number };
   /** The newest version of a state of its members, 0: none has any. */
   states: number;
 }

@@ -1,6 +1,6 @@
 /**
- * The gates of a node: one for each tracker that has a gate, and shifts here. Owned by the node (`node.ts`), which tells
- * it of shifts that come and go, and has it look several times a second; `gate.ts` is one of them.
+ * The gates of a node: one for each tracker that has a gate, and shifts here. Owned by the node (`node.ts`), which
+ * tells it of shifts that come and go, and has it look several times a second; `gate.ts` is one of them.
  */
 import type { Logger } from 'pino';
 import type { ErrorContext, TrackerDefinition } from '../../../config/define/tracker';

@@ -63,8 +63,9 @@ export async function take(
       if (decision && decision.answer !== 'take') return elsewhere(node, claim, decision, unread(node, claim, states));
       // Its keeper before may have written newer ones while the pool waited for its turn, unless there was none.
       const isRead = async (db: Queryable, { token }: PoolFence): Promise<void> => {
-        if (seen.keeper == null && token === seen.token + 1) return;
-        const why = decision && unread(node, claim, await statesOf(node, db, claim, tracker));
+        const nobodyWrote = seen.keeper == null && token === seen.token + 1;
+        const newest = nobodyWrote ? states : await statesOf(node, db, claim, tracker);
+        const why = decision && unread(node, claim, newest);
         if (why === undefined) return;
         node.placed?.('declined', claim.tracker);
         throw unreadable(node, claim, why);

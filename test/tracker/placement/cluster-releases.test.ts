@@ -2,8 +2,8 @@
  * Old and new code side by side, in random histories of a simulated cluster: nodes of releases that know the states of
  * members up to different versions, some with a way back, some without any code for them, join, die, freeze, are
  * drained, are at their targets, and are started again with another release. No node ever keeps a pool whose states it
- * cannot read (`simulated-nodes.ts` throws); a pool that some node can read has a keeper; a drained node keeps only what
- * nobody else can read; and it all comes to rest.
+ * cannot read (`simulated-nodes.ts` throws); a pool that some node can read has a keeper; a drained node keeps only
+ * what nobody else can read; and it all comes to rest.
  */
 import { knownStates, type KnownStates } from '../../../activities/tracker/member/loading';
 import { mayKeep, newestRead } from '../../../activities/tracker/placement/nodes';

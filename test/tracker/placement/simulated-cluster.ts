@@ -15,7 +15,7 @@ import { COST, LONG_POLL_MS, type SimulatedNode, type SimulatedPool } from './si
 
 /** The cluster, and whatever a test does to it. */
 export class SimulatedCluster extends SimulatedNodes {
-  /** By node: since when it has been there, undrained and heard of. What it gave before, it may have again at once. */
+  /** By node: since when it has been there, undrained and heard of. It may have at once again what it gave before. */
   private readonly excused = new Map<string, number>();
 
   join(

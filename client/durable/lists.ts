@@ -8,17 +8,7 @@ import { ms } from '../../activities/lib/sql';
 import { storable } from '../../workflows/lib/text';
 import type { Connections } from '../connections';
 import { iso } from '../iso';
-import {
-  isMicros,
-  isText,
-  micros,
-  pageOf,
-  pageSize,
-  placeOf,
-  timeOfMicros,
-  type Page,
-  type PageOptions,
-} from '../page';
+import { isText, pageOf, pageSize, placeOf, type Page, type PageOptions } from '../page';
 
 export interface LeaseSummary {
   task: string;
@@ -71,19 +61,20 @@ const LEASES_PAGE: Statement = {
 };
 /**
  * Compensations that failed for good or are tried again by hand, and that their key still points to: the others were
- * replaced by a newer execution of the same key. Behind ($1, $2).
+ * replaced by a newer execution of the same key. Behind $1; in the order of their time one that is tried again
+ * meanwhile would come twice.
  */
 const BROKEN: Statement = {
   name: 'client-saga-page',
   text: `select t.task, t.activity, t.saga, t.target, t.state, t.attempt - t.unused as attempts,
-                ${ms('t.changed_at')} as changed_at, t.error, ${micros('t.changed_at')} as place
+                ${ms('t.changed_at')} as changed_at, t.error
          from longwatch.task t
          where t.kind = 'compensation' and (t.state = 'failed' or (t.state in ('waiting', 'leased') and t.note is not null))
-           and (t.changed_at, t.task) > (coalesce(${timeOfMicros('$1')}, '-infinity'), $2)
+           and t.task > $1
            and exists (
              select from longwatch.idempotency i
              where i.activity = t.activity and i.key_hash = t.key_hash and i.task = t.task offset 0)
-         order by t.changed_at, t.task limit $3`,
+         order by t.task limit $2`,
 };
 /** The keys of one activity, in the order of their hashes. Behind $2. */
 const KEYS: Statement = {
@@ -106,7 +97,6 @@ type BrokenRow = Omit<BrokenCompensation, 'state' | 'failedAt' | 'error'> & {
   state: string;
   changed_at: number;
   error: { message: string } | null;
-  place: number;
 };
 type KeyRow = Omit<KeySummary, 'state' | 'createdAt'> & { state: string | null; created_at: number; place: string };
 
@@ -125,15 +115,14 @@ export async function pageOfLeases(
   return pageOf(rows, size, leaseOf, ({ task }) => task);
 }
 
-/** The one that has failed the longest ago first. */
+/** In the order of their tasks. */
 export async function pageOfBroken(
   connections: Connections,
   { after, limit }: PageOptions,
 ): Promise<Page<BrokenCompensation>> {
   const size = pageSize(limit);
-  const place = placeOf(after, isBrokenPlace) ?? [null, ''];
-  const rows = await connections.read<BrokenRow>(BROKEN, [...place, size + 1]);
-  return pageOf(rows, size, brokenOf, (row) => [row.place, row.task]);
+  const rows = await connections.read<BrokenRow>(BROKEN, [placeOf(after, isText) ?? '', size + 1]);
+  return pageOf(rows, size, brokenOf, ({ task }) => task);
 }
 
 /** An activity that nobody has called has none. */
@@ -147,14 +136,11 @@ export async function pageOfKeys(
   return pageOf(rows, size, keyOf, ({ place }) => place);
 }
 
-const isBrokenPlace = (value: unknown): value is [number, string] =>
-  Array.isArray(value) && value.length === 2 && isMicros(value[0]) && isText(value[1]);
-
 const isHash = (value: unknown): value is string => typeof value === 'string' && /^([0-9a-f]{2}){1,64}$/.test(value);
 
 const leaseOf = ({ held_ms: heldMs, left_ms: leftMs, ...row }: LeaseRow): LeaseSummary => ({ ...row, heldMs, leftMs });
 
-const brokenOf = ({ changed_at: changedAt, state, error, place: _, ...row }: BrokenRow): BrokenCompensation => ({
+const brokenOf = ({ changed_at: changedAt, state, error, ...row }: BrokenRow): BrokenCompensation => ({
   ...row,
   state: state === 'failed' ? 'failed' : 'retrying',
   failedAt: iso(changedAt),

@@ -70,12 +70,16 @@ const LISTS: Record<string, Listed> = {
   compensations: {
     ask: (page) => longwatch.durable.brokenCompensationsPage(page),
     key: ({ task }: { task: string }) => task,
-    write: `with new as (
+    // Some of those that were listed are tried again meanwhile.
+    write: `with again as (
+              update longwatch.task set state = 'waiting', note = 'retried by hand', changed_at = clock_timestamp()
+              where task in ('failed/1', 'failed/2') and kind = 'compensation'),
+            new as (
               insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, saga, target, key_hash)
               select 'new/' || random(), 'undo', 'compensation', 'w', 'r', 'failed', 'w', 't', sha256(random()::text::bytea)
               returning task, activity, key_hash)
             insert into longwatch.idempotency (activity, key_hash, key, task) select activity, key_hash, task, task from new`,
-    foreign: [[1, 7], ['1', 'a'], [1, 'a\0'], 7],
+    foreign: [7, [1, 'a'], 'a\0'],
   },
   audit: {
     ask: (page) => longwatch.auditPage(page),

@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { connect, type Longwatch } from 'longwatch';
 import { loadConfig } from 'longwatch/worker';
 import { serve } from '../../upstreams/server';
+import { sharesOf, WINDOW_MS, type Spent } from './shares';
 import { FIRST_CHARACTER, REFRESHES_AT_ONCE, RealCaseUpstream } from './upstream';
 
 const ROOT = path.join(__dirname, '../../..');
@@ -23,7 +24,6 @@ const READY_MS = 10 * 60_000;
 /** Something is fetched in each of these, once all are there. */
 const STEP_MS = 10_000;
 const WARM_UP_STEPS = 3;
-const WINDOW_MS = 15 * 60_000;
 
 interface Flags {
   nodes: number;
@@ -123,32 +123,36 @@ async function end(child: ChildProcess): Promise<void> {
 async function lookOn(longwatch: Longwatch, upstream: RealCaseUpstream, flags: Flags): Promise<string[]> {
   const tracker = longwatch.tracker('characters');
   const { config } = await loadConfig(CONFIG);
+  // Before the first request, so that whatever is spent until the end of a window is spent in the run.
+  const began = Date.now();
   await tracker.start(config.trackers[0]!.options);
   await tracker.add(
     Array.from({ length: flags.characters }, (_, k) => String(FIRST_CHARACTER + k)),
     { wait: true },
   );
   console.log(`${flags.characters} characters on ${flags.nodes} nodes of one address, for ${flags.forMs / 1_000} s`);
-  const began = Date.now();
   let before = sumOf(upstream);
   let idle = 0;
   let whole: Spent | undefined;
-  for (let step = 1; Date.now() - began < flags.forMs; step++) {
-    await delay(Math.min(STEP_MS, flags.forMs - (Date.now() - began)));
+  // By the time since the start, so that a window ends with a step.
+  let at = Math.floor((Date.now() - began) / STEP_MS) * STEP_MS;
+  for (let step = 1; at < flags.forMs; step++) {
+    at = Math.min(at + STEP_MS, flags.forMs);
+    await delay(began + at - Date.now());
     const now = sumOf(upstream);
     if (step > WARM_UP_STEPS && now.asked === before.asked) idle++;
-    if (step % 6 === 0) console.log(`${step * 10} s: ${now.asked} asked, ${now.refused} refused, ${now.tokens} tokens`);
+    if (step % 6 === 0)
+      console.log(`${at / 1_000} s: ${now.asked} asked, ${now.refused} refused, ${now.tokens} tokens`);
     before = now;
-    const windows = Math.floor((Date.now() - began) / WINDOW_MS);
-    if (windows > (whole?.windows ?? 0)) whole = { windows, tokens: sumOf(upstream, 'char-wallet').tokens };
+    const windows = Math.floor(at / WINDOW_MS);
+    if (windows > (whole?.windows ?? 0)) whole = spentOf(upstream, windows);
   }
   return verdict(upstream, flags, idle, Date.now() - began, whole);
 }
 
-/** The tokens of the wallets that were spent until the last of some whole windows ended. */
-interface Spent {
-  windows: number;
-  tokens: number;
+function spentOf(upstream: RealCaseUpstream, windows: number): Spent {
+  const [wallets, portraits] = ['char-wallet', 'char-public'].map((group) => sumOf(upstream, group).tokens);
+  return { windows, wallets: wallets!, portraits: portraits! };
 }
 
 function verdict(
@@ -169,22 +173,22 @@ function verdict(
   console.log(`logins: ${refreshes}, at most ${mostAtOnce} at once, ${refused} refused`);
   check(mostAtOnce <= REFRESHES_AT_ONCE && refused === 0, 'at most five refreshes at once');
   check(idle === 0, `something is fetched in every ten seconds, and nothing was in ${idle} of them`);
-  // A whole window is used as far as a request of the greatest cost fits, and the errors but for the last.
-  const bucket = flags.half ? 75 : 150;
-  const used = whole
-    ? whole.tokens / (whole.windows * bucket * flags.characters)
-    : sumOf(upstream, 'char-wallet').tokens / (Math.min(bucket, (180 * tookMs) / WINDOW_MS) * flags.characters);
-  const until = whole && whole.windows > 1 ? ` of ${whole.windows} windows` : '';
+  // A whole window is used as far as a request of the greatest cost fits.
+  const spent = whole ?? spentOf(upstream, 0);
+  const errors = sumOf(upstream, 'errors').tokens;
+  const { characters, half } = flags;
+  const shares = sharesOf({ characters, half, tookMs, spent, errors, revoked: REVOKED });
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  const of = whole
+    ? `of ${whole.windows === 1 ? 'the window' : `${whole.windows} windows`}`
+    : 'of a window not over yet';
   console.log(
-    `wallets: ${(100 * used).toFixed(1)} % of the tokens${until} that demand could use; of a character ${spread(upstream, 'char-wallet')}`,
+    `wallets: ${percent(shares.wallets)} of the tokens ${of}; of a character ${spread(upstream, 'char-wallet')}`,
   );
-  if (whole) check(used >= 0.95, 'nineteen of twenty tokens that the wallets could use are used');
-  const publicUsed =
-    sumOf(upstream, 'char-public').tokens / ((flags.half ? 1_000 : 2_000) * Math.max(1, tookMs / WINDOW_MS));
-  console.log(`portraits: ${(100 * publicUsed).toFixed(1)} % of the tokens of the address`);
-  if (whole) check(publicUsed >= 0.95, 'nineteen of twenty tokens of the address are used');
-  const errors = sumOf(upstream, 'errors').tokens / ((tookMs / 60_000) * Math.min(99, REVOKED));
-  console.log(`errors: ${(100 * errors).toFixed(1)} % of those that may be made`);
+  if (whole) check(shares.wallets >= 0.95, 'nineteen of twenty tokens that the wallets could use are used');
+  console.log(`portraits: ${percent(shares.portraits)} of the tokens of the address ${of}`);
+  if (whole) check(shares.portraits >= 0.95, 'nineteen of twenty tokens of the address are used');
+  console.log(`errors: ${percent(shares.errors)} of those that may be made`);
   return failed;
 }
 

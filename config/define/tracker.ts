@@ -39,8 +39,8 @@ export interface RunContext {
  * A failure is thrown. Throw `HoldError` to hold the member, the operation or the tracker back (429, 420).
  */
 export type RunResult<V = Json> =
-  | { value: V; unchanged?: false; expiresAt?: number | Date; etag?: string }
-  | { unchanged: true; expiresAt?: number | Date; etag?: string };
+  | { value: V; unchanged?: false; expiresAt?: number | Date | undefined; etag?: string | undefined }
+  | { unchanged: true; expiresAt?: number | Date | undefined; etag?: string | undefined };
 
 export type Run<V = Json> = (context: RunContext) => Promise<RunResult<V>> | RunResult<V>;
 
@@ -287,20 +287,18 @@ export interface DefinedTracker<M = unknown, S = unknown, R = unknown> extends T
   readonly life?: LifeTypes<M, S, R>;
 }
 
+/** Any name but `K`; of operations whose names the type does not know, any text. */
+type Other<N extends string, K extends N> = string extends N ? string : Exclude<N, K>;
+
 /**
  * A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked, and with the types
  * of its messages (from the first parameter of `receive`), its state, and its replies (`MemberContext<State, Reply>`).
  */
-export function defineTracker<
-  const O extends Record<string, OperationDefinition>,
-  M = unknown,
-  S = unknown,
-  R = unknown,
->(
+export function defineTracker<const N extends string, M = unknown, S = unknown, R = unknown>(
   definition: Omit<TrackerDefinition, 'operations' | 'life' | keyof LifeDefinition> &
     LifeDefinition<M, S, R> & {
-      operations: O & {
-        [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } };
+      operations: {
+        [K in N]: OperationDefinition & { skipWhile?: { operation: NoInfer<Other<N, K>>; slowerThan?: Duration } };
       };
     },
 ): DefinedTracker<M, S, R> {

@@ -1,8 +1,8 @@
 /** Operations of any number of members on one node's ring, for `ring.test.ts` and `ring-turns.test.ts`. */
-import { defineTracker } from '../../exports';
+import { defineTracker, type OperationDefinition } from '../../exports';
 import { member, shiftOf, T0, type Code, type Kit } from './shift-kit';
 
-type Over = Partial<Parameters<typeof defineTracker>[0]['operations'][string]>;
+type Over = Partial<Omit<OperationDefinition, 'skipWhile'>>;
 
 /** A tracker of one operation, each second. */
 export const tracker = (name: string, run: Code, over: Over = {}) =>

@@ -40,7 +40,7 @@ import { tellServer } from './server-check';
 import type { WorkerSetup } from './setup';
 import { StrayErrors } from './stray-errors';
 import { connectionOptions, Tasks } from './tasks';
-import { refuseOtherBundle } from './workflow-source';
+import { refuseOtherBundle, workflowCode } from './workflow-source';
 
 export interface WorkerParts {
   name: string;
@@ -65,6 +65,7 @@ interface Basis {
   database: Database;
   metrics: NodeMetrics;
   sizes: PoolSizes;
+  workflowCode: ReturnType<typeof workflowCode>;
   /** The port of the SDK's own metrics, once its runtime is installed. */
   sdkPort?: number;
 }
@@ -145,6 +146,12 @@ function basisOf(setup: WorkerSetup): Basis {
       activityConnections: setup.activityConnections,
       jobConnections: setup.jobConnections,
     }),
+    workflowCode: workflowCode({
+      workflowBundle: setup.workflowBundle,
+      userWorkflows: config.workflows,
+      dataConverter,
+      log,
+    }),
   };
 }
 
@@ -173,6 +180,8 @@ function servicesOf(basis: Basis, claim: Service): Service[] {
     service({ stop: () => database.close() }),
     service({ start: connect, stop: () => connection.close() }),
     service({ start: mayWork }),
+    // Before the node is there: a user's workflows take the event loop for seconds, which would look like a stall.
+    service({ start: async () => void (await basis.workflowCode()) }),
     claim,
     // Only now: its threads would keep a process that was refused above from ending.
     service({ start: async () => (basis.sdkPort = await installRuntime(log)) }),
@@ -213,7 +222,7 @@ function jobsOf({ setup, name, link, metrics, sizes }: Basis, log: Logger, confi
 }
 
 function tasksOf(
-  { setup, name, log, dataConverter }: Basis,
+  { setup, name, log, dataConverter, workflowCode: code }: Basis,
   node: Node,
   activities: object,
   sinks: InjectedSinks<ShardSinks>,
@@ -232,8 +241,7 @@ function tasksOf(
     activities,
     sinks,
     dataConverter,
-    workflowBundle: setup.workflowBundle,
-    userWorkflows: setup.config.workflows,
+    workflowCode: code,
     shutdownForceTime: setup.shutdownForceTime,
     failed: () => node.drain(),
     log,

@@ -16,9 +16,9 @@ import { TASK_QUEUE } from '../workflows/lib/contract';
 import { nodeShiftQueue, sharedShiftQueue } from '../workflows/tracker/contract';
 import { ShiftPermits, type Wants } from './permits';
 import type { SdkWorker, Stage } from './worker-group';
-import { workflowSource, type WorkflowCode } from './workflow-source';
+import type { workflowCode } from './workflow-source';
 
-export interface SdkSetup extends WorkflowCode {
+export interface SdkSetup {
   namespace: string;
   /** The node's name. */
   identity: string;
@@ -28,6 +28,7 @@ export interface SdkSetup extends WorkflowCode {
   activities: object;
   sinks: InjectedSinks<ShardSinks>;
   dataConverter: DataConverter | undefined;
+  workflowCode: ReturnType<typeof workflowCode>;
   shutdownForceTime: StringValue;
   wants: { readonly shared: Wants; readonly own: Wants };
 }
@@ -102,7 +103,7 @@ function commonOptions(setup: SdkSetup, connection: NativeConnection) {
 async function workflowOptions(setup: SdkSetup, connection: NativeConnection): Promise<WorkerOptions> {
   return {
     ...commonOptions(setup, connection),
-    ...(await workflowSource(setup)),
+    ...(await setup.workflowCode()),
     taskQueue: TASK_QUEUE,
     sinks: setup.sinks,
     // For a user's workflow that calls some as local ones; those of the queue are the next worker's.

@@ -5,6 +5,7 @@
  */
 import { NativeConnection } from '@temporalio/worker';
 import ms, { type StringValue } from 'ms';
+import type { Logger } from 'pino';
 import { Background } from '../activities/lib/service';
 import type { TemporalTarget } from '../config/environment';
 import { createSdkWorkers, discard, type SdkSetup } from './sdk-workers';
@@ -16,6 +17,7 @@ export interface TasksSetup extends Omit<SdkSetup, 'namespace' | 'shutdownForceT
   shutdownForceTime: StringValue | undefined;
   /** One of the SDK's workers has failed for good: the shifts are to end, as those workers do. */
   failed: () => void;
+  log: Logger;
 }
 
 /** Work that has not ended by then is left behind: its heartbeats stop, and another worker goes on with it. */
@@ -55,13 +57,13 @@ export class Tasks extends Background {
   }
 
   protected async open(): Promise<void> {
-    const { temporal, shutdownForceTime = SHUTDOWN_FORCE, failed, ...setup } = this.setup;
+    const { temporal, shutdownForceTime = SHUTDOWN_FORCE, failed, log, ...setup } = this.setup;
     this.native = await NativeConnection.connect(connectionOptions(temporal));
     if (this.isStopping) return;
     const sdk = { ...setup, namespace: temporal.namespace, shutdownForceTime };
     this.stages = await createSdkWorkers(sdk, this.native);
     this.group = new WorkerGroup(this.stages, ms(shutdownForceTime), (error) => {
-      setup.log.error({ err: error }, 'one of the workers of the SDK has failed for good; this worker ends');
+      log.error({ err: error }, 'one of the workers of the SDK has failed for good; this worker ends');
       failed();
     });
   }

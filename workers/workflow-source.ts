@@ -1,5 +1,6 @@
 /**
- * The workflow code of a worker: a bundle or sources, its own or the user's. Asked by `sdk-workers.ts` and `parts.ts`.
+ * The workflow code of a worker: a bundle or sources, its own or the user's. Made by `parts.ts`, asked by
+ * `sdk-workers.ts`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -17,16 +18,24 @@ export interface WorkflowCode {
   log: Logger;
 }
 
+type Source = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>;
+
+/** Makes it at the first call, and once: a user's workflows take the event loop for seconds. */
+export function workflowCode(of: WorkflowCode): () => Promise<Source> {
+  let made: Promise<Source> | undefined;
+  return () => (made ??= workflowSource(of));
+}
+
 /**
  * The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has
  * own ones.
  */
-export async function workflowSource({
+async function workflowSource({
   workflowBundle: given,
   userWorkflows,
   dataConverter: converter,
   log,
-}: WorkflowCode): Promise<Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>> {
+}: WorkflowCode): Promise<Source> {
   // Converters by path are part of the bundle.
   const paths = converter?.payloadConverterPath ?? converter?.failureConverterPath;
   if (given === undefined && (userWorkflows !== undefined || paths !== undefined)) {

@@ -1,4 +1,7 @@
 /** A worker whose start breaks off, or that never runs: nothing of it is left open. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { createWorker } from '../../workers/worker';
 import { partsOf } from '../../workers/parts';
 import type { WorkerSetup } from '../../workers/setup';
@@ -64,3 +67,17 @@ test('whichever part cannot start, nothing is left open, and the next worker has
   await last.shutdown();
   await ended;
 }, 240_000);
+
+test('workflows that cannot be bundled end the start before the node is there', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));
+  try {
+    const workflows = path.join(folder, 'workflows.ts');
+    writeFileSync(workflows, `import 'not-there';\nexport const order = async () => 1;\n`);
+    const config = { ...setup.config, workflows };
+    const broken = { ...setup, config, nodeName: 'never there', workflowBundle: undefined };
+    await expect(createWorker(broken)).rejects.toThrow(/workflows: workflows.ts cannot be bundled/);
+    expect(await stack.sql(`select name from longwatch.node where name = 'never there'`)).toEqual([]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 120_000);

@@ -1,9 +1,10 @@
 /**
  * Starts what a config declares, for `longwatch dev`: trackers, jobs and buffers are started, or given the options of
- * the config; one that was stopped by hand stays stopped. Called by `verbs/dev.ts`, which says what came of it. Its
- * definitions are also known to `verbs/dashboard.ts`.
+ * the config; one that was stopped by hand stays stopped, and one that is refused keeps no other from its start. Called
+ * by `verbs/dev.ts`, which says what came of it. Its definitions are also known to `verbs/dashboard.ts`.
  */
 import type { LoadedConfig } from '../config/load';
+import { LongwatchError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import { labelOf } from '../workflows/tracker/options';
 import { remark } from './output';
@@ -22,6 +23,8 @@ export interface StartedAll {
   /** Trackers, then jobs. */
   trackers: Started[];
   buffers: string[];
+  /** The things that cannot be started as they are defined: a job whose table is not there, say. */
+  refused: { name: string; error: string }[];
 }
 
 /** All labels that the config's trackers want of a node: the one worker of a development stack has them. */
@@ -41,21 +44,39 @@ export async function startDeclared(
   { config, dev }: LoadedConfig,
   signal: AbortSignal,
 ): Promise<StartedAll | undefined> {
-  const trackers: Started[] = [];
-  for (const tracker of config.trackers) {
+  const all: StartedAll = { trackers: [], buffers: [], refused: [] };
+  for (const { name, options } of config.trackers) {
     if (signal.aborted) return undefined;
-    const ids = dev?.trackers?.[tracker.name]?.ids ?? [];
-    trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
+    const ids = dev?.trackers?.[name]?.ids ?? [];
+    const started = await unlessRefused(all, name, () => startTracker(longwatch, name, options, ids));
+    if (started) all.trackers.push(started);
   }
-  for (const job of config.jobs) {
+  for (const { name, options } of config.jobs) {
     if (signal.aborted) return undefined;
-    trackers.push(await startJob(longwatch, job.name, job.options));
+    const started = await unlessRefused(all, name, () => startJob(longwatch, name, options));
+    if (started) all.trackers.push(started);
   }
   for (const { name, options } of config.buffers) {
     if (signal.aborted) return undefined;
-    await startBuffer(longwatch, name, options);
+    const started = await unlessRefused(all, name, () => startBuffer(longwatch, name, options));
+    if (started) all.buffers.push(name);
   }
-  return { trackers, buffers: config.buffers.map(({ name }) => name) };
+  return all;
+}
+
+/**
+ * A fault of one definition is told and noted; PostgreSQL goes on running, where somebody may have to make a table
+ * first. Whatever else goes wrong ends the start.
+ */
+async function unlessRefused<T>(all: StartedAll, name: string, start: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await start();
+  } catch (error) {
+    if (!(error instanceof LongwatchError && error.usage)) throw error;
+    all.refused.push({ name, error: error.message });
+    remark(`'${name}' is not started: ${error.message}. Mend that, then: npx longwatch start ${name}`);
+    return undefined;
+  }
 }
 
 type Options = LoadedConfig['config']['trackers'][number]['options'];
@@ -88,14 +109,15 @@ async function startJob(longwatch: Longwatch, name: string, options: JobOptions)
 type BufferOptions = LoadedConfig['config']['buffers'][number]['options'];
 
 /** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
-async function startBuffer(longwatch: Longwatch, name: string, options: BufferOptions): Promise<void> {
+async function startBuffer(longwatch: Longwatch, name: string, options: BufferOptions): Promise<true> {
   const buffer = longwatch.buffer(name);
   const before = (await longwatch.bufferNames()).includes(name) ? await buffer.status() : undefined;
   if (before?.state === 'stopped') {
     remark(`'${name}' was stopped by hand; start it with: npx longwatch start ${name}`);
-    return;
+    return true;
   }
   await startOrChange(buffer, options);
+  return true;
 }
 
 interface Startable<Options, Result> {

@@ -161,7 +161,7 @@ interface Ready {
 async function sayReady(
   flags: Flags,
   { servers, worker, dashboardUrl }: Ready,
-  { trackers, buffers }: StartedAll,
+  { trackers, buffers, refused }: StartedAll,
   lines: string[],
 ): Promise<void> {
   const { uiUrl, temporalAddress } = servers;
@@ -181,11 +181,13 @@ async function sayReady(
       node,
       trackers,
       buffers,
+      refused,
       lines,
       notes: servers.notes,
     });
   const example = first?.example ?? 'ID';
   if (buffers.length > 0) what.push(`buffers: ${buffers.join(', ')}`);
+  what.push(...refused.map(({ name }) => `'${name}' is not started (see above)`));
   await print(
     [
       '',
@@ -193,6 +195,7 @@ async function sayReady(
       `  ${what.join(', ')}.`,
       ...(uiUrl ? [`  Temporal UI  ${uiUrl}`] : []),
       `  Temporal     ${temporalAddress}`,
+      ...(servers.psql === undefined ? [] : [`  PostgreSQL   ${servers.psql}`]),
       `  Metrics      ${metricsUrl}`,
       ...[...lines, ...servers.notes].map((line) => `  ${line}`),
       '',

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
@@ -56,12 +56,29 @@ describe('the development stack', () => {
     expect(findDevState(path.join(dir, 'postgres'))?.temporalAddress).toBe(stack.temporalAddress);
     expect(statSync(path.join(dir, 'dev.json')).mode & 0o777).toBe(0o600);
 
+    // The command opens the database, and the password stays in its file.
+    const { port, password } = new URL(stack.databaseUrl);
+    expect(stack.psql).toMatch(new RegExp(` psql -h 127.0.0.1 -p ${port} -U longwatch longwatch$`));
+    expect(stack.psql).not.toContain(password);
+    expect(
+      execFileSync('sh', ['-c', stack.psql!.replace(/ psql .*/, ' printenv PGPASSWORD')])
+        .toString()
+        .trim(),
+    ).toBe(password);
+
     await query(stack.databaseUrl, 'create table kept as select 42 as answer');
     await startWorkflow(stack);
     await stack.stop();
     expect(runningFor(dir)).toEqual([]);
     expect(findDevState(dir)).toBeUndefined();
     await expect(stack.kill('postgres')).rejects.toBeInstanceOf(DevServerError);
+  });
+
+  test('a folder that cannot be made is named, with what to do', async () => {
+    await expect(start({ dir: path.join(__filename, 'below') })).rejects.toMatchObject({
+      name: 'DevServerError',
+      message: expect.stringMatching(/^The folder .*below cannot be made or written: ENOTDIR.*--dir/) as string,
+    });
   });
 
   // By this name `npm run soak -- server` leaves it out: a server without the command has none.

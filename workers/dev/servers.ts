@@ -52,6 +52,8 @@ export interface DevServers {
   notes: string[];
   /** Holds the password: not for logs or the screen. */
   databaseUrl: string;
+  /** The command that opens its database, where it runs one; the password is in a file of the folder. */
+  psql?: string;
   /** Notes the worker's metrics address in `dev.json`, for the command line. */
   publish(addresses: { metricsUrl: string }): Promise<void>;
   /** SIGKILL, for tests of bad days; the server stays down until `start`. */
@@ -69,7 +71,7 @@ const END_MS = 25_000;
  * @throws AlreadyRunningError, PortTakenError, TemporalNotFoundError, DevServerError
  */
 export async function startDevServers(options: DevServersOptions): Promise<DevServers> {
-  const dir = makeDevFolder(options.dir);
+  const dir = folderOf(options.dir);
   const progress = options.onProgress ?? (() => undefined);
   await waitForEarlier(dir, progress);
   const temporalBinary =
@@ -94,12 +96,33 @@ export async function startDevServers(options: DevServersOptions): Promise<DevSe
     uiUrl: state.uiUrl,
     notes: state.notes ?? [],
     databaseUrl: state.databaseUrl,
+    psql: state.servers.postgres && psqlCommand(dir, state.databaseUrl),
     publish: ({ metricsUrl }) => supervisor.request({ action: 'publish', metricsUrl }),
     kill: (server) => supervisor.request({ action: 'kill', server }),
     start: (server) => supervisor.request({ action: 'start', server }),
     stop: () => supervisor.stop(),
   };
 }
+
+function folderOf(dir: string): string {
+  try {
+    return makeDevFolder(dir);
+  } catch (error) {
+    throw new DevServerError(
+      `The folder ${dir} cannot be made or written: ${(error as Error).message}. Name another one with --dir or LONGWATCH_DIR`,
+      { cause: error },
+    );
+  }
+}
+
+function psqlCommand(dir: string, databaseUrl: string): string {
+  const { hostname, port, username, pathname } = new URL(databaseUrl);
+  const file = path.relative(process.cwd(), devFiles(dir).password);
+  return `PGPASSWORD=$(cat ${quoted(file)}) psql -h ${hostname} -p ${port} -U ${username} ${pathname.slice(1)}`;
+}
+
+/** For a shell. */
+const quoted = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** A supervisor whose `longwatch dev` was killed is on its way out; one whose `dev` lives means: already running. */
 async function waitForEarlier(dir: string, progress: (line: string) => void): Promise<void> {

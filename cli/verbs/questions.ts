@@ -40,7 +40,8 @@ export function addAlive(program: Command): void {
       if (flags.json) await printJson(found);
       else
         await print(`${inline(found.id)} is ${found.alive ? '' : 'not '}alive: ${placeText(found)}; ${lastRun(found)}`);
-      if (!found.alive) throw new ProblemsFoundError(`no live node keeps it: npx longwatch nodes`);
+      const next = found.state === 'stopped' ? `start ${tracker}` : 'nodes';
+      if (!found.alive) throw new ProblemsFoundError(`no live node keeps it: npx longwatch ${next}`);
     }),
   );
 }

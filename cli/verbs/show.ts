@@ -75,10 +75,7 @@ async function inClear(found: MemberDetails, flags: Flags): Promise<MemberDetail
 }
 
 async function describe(member: MemberDetails): Promise<void> {
-  await print(
-    `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${inline(member.node)}`}, ` +
-      `tracked since ${member.addedAt}`,
-  );
+  await print(`${member.id}: pool ${member.pool}, ${keeperOf(member)}, tracked since ${member.addedAt}`);
   for (const hold of member.holds) await print(describeHold(hold));
   for (const wait of member.waits) await print(describeWait(wait));
   if (member.life) for (const line of describeLife(member.life)) await print(line);
@@ -103,6 +100,12 @@ async function describe(member: MemberDetails): Promise<void> {
       ]),
     ),
   );
+}
+
+function keeperOf({ state, node }: MemberDetails): string {
+  if (state === 'stopped') return 'of a tracker that is stopped';
+  const keeper = node === null ? 'no node yet' : `node ${inline(node)}`;
+  return state === 'paused' ? `${keeper}, of a tracker that is paused` : keeper;
 }
 
 /** How long the member is left alone still: its upstream asked for it, or it fails again and again. */

@@ -2,6 +2,7 @@
  * A tracker's members and pools, read from PostgreSQL. Called by `handle.ts` for `list`, `show`,
  * `pools` and `reconcile`.
  */
+import type { RunState } from '../../workflows/lib/contract';
 import type { Json } from '../../workflows/lib/json';
 import { poolOf } from '../../workflows/tracker/plan';
 import { slotsOf } from '../../workflows/tracker/slots';
@@ -56,7 +57,10 @@ export interface StoredValue extends Decoded {
   expiresAt: string | null;
   etag: string | null;
   heldUntil: string | null;
-  /** When it is fetched next at the earliest, by its interval, Expires, holds and limits; null: nobody knows. */
+  /**
+   * When it is fetched next at the earliest, by its interval, Expires, holds and limits; null: nobody knows, as while
+   * its tracker does not run.
+   */
   nextAt: string | null;
   failedAt: string | null;
   /** Since the last success. */
@@ -66,6 +70,9 @@ export interface StoredValue extends Decoded {
 
 export interface MemberDetails extends Member {
   tracker: string;
+  /** The tracker's: nothing is fetched while it is not running. */
+  state: RunState;
+  /** The node that keeps its pool, or kept it last. */
   node: string | null;
   values: StoredValue[];
   /** Holds of the tracker and its operations, which hold every member. */
@@ -164,6 +171,7 @@ export async function readMember(
   const definition = connections.definitions.get(tracker);
   return {
     tracker,
+    state: first.state,
     id: first.id,
     pool: first.pool,
     node: first.node,
@@ -203,7 +211,7 @@ interface PoolRow {
 /** The facts by which an operation's next run is known. */
 type NextRow = Pick<
   ShowRow,
-  'operation' | 'options' | 'changes' | 'fetched_at' | 'failed_at' | 'expires_at' | 'held_until' | 'error'
+  'state' | 'operation' | 'options' | 'changes' | 'fetched_at' | 'failed_at' | 'expires_at' | 'held_until' | 'error'
 >;
 
 interface ShowRow {
@@ -214,6 +222,7 @@ interface ShowRow {
   node: string | null;
   removed_at: number | null;
   now: number;
+  state: RunState;
   options: TrackerOptions;
   changes: OptionChanges;
   operation: string | null;
@@ -265,6 +274,7 @@ export interface HeldBack {
 
 /** By what is stored and told; a shift that is late, or an operation that stands still, is seen elsewhere. */
 export function nextAt(row: NextRow, { waits, holds }: HeldBack): string | null {
+  if (row.state !== 'running') return null;
   const wait = waits.find(({ operation }) => operation === row.operation);
   if (wait && wait.until === null) return null;
   const options = withChanges(row.options, row.changes).operations[row.operation!];

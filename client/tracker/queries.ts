@@ -110,7 +110,7 @@ export const POOLS_PAGE: Statement = {
 export const SHOW: Statement = {
   name: 'client-show',
   text: `select m.id, l.pool, p.node, ${ms('m.added_at')} as added_at, ${ms('m.removed_at')} as removed_at,
-                ${ms('now()')} as now, t.options, t.changes, v.operation, v.value, v.codec, v.etag, v.failures, v.error,
+                ${ms('now()')} as now, t.state, t.options, t.changes, v.operation, v.value, v.codec, v.etag, v.failures, v.error,
                 ${ms('v.fetched_at')} as fetched_at, ${ms('v.expires_at')} as expires_at,
                 ${ms('v.changed_at')} as changed_at, ${ms('v.failed_at')} as failed_at,
                 ${ms(`case when v.failed_at <= (

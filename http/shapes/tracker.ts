@@ -155,6 +155,7 @@ export const MemberDetailsShape = shapeOf<MemberDetails>()(
     .object({
       ...member,
       tracker: z.string(),
+      state: State,
       node: z.string().nullable(),
       values: z.array(Value),
       holds: z.array(Hold),

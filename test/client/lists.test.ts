@@ -260,6 +260,14 @@ describe('on the command line', () => {
     expect(out).toMatch(/look +nobody knows +the tracker is paused\n/);
     expect(out).toMatch(/no node has taken its pool yet/);
     expect((await run('show', 'things', 'nobody', '--next')).status).toBe(1);
+    // `show` says the same of it: no time at which it would run.
+    const shown = await run('show', 'things', 'a1');
+    expect(shown.out).toMatch(/^a1: pool \d+, .*, of a tracker that is paused, tracked since /);
+    expect(shown.out).toMatch(/^look +\S.* - +- +failed: no 7/m);
+    await sql(`update longwatch.tracker set state = 'stopped'`);
+    expect((await run('show', 'things', 'a1')).out).toMatch(
+      /^a1: pool \d+, of a tracker that is stopped, tracked since /,
+    );
     await sql(`update longwatch.tracker set state = 'running'`);
   });
 

@@ -6,7 +6,15 @@ const { options } = resolveConfig({
   trackers: [{ name: 't', operations: { look: { every: '10m', run: () => ({ value: 1 }) } } }],
 }).trackers[0]!;
 const T0 = 1_700_000_000_000;
-const row = { operation: 'look', options, changes: {}, fetched_at: T0, failed_at: null, expires_at: null };
+const row = {
+  state: 'running' as const,
+  operation: 'look',
+  options,
+  changes: {},
+  fetched_at: T0,
+  failed_at: null,
+  expires_at: null,
+};
 
 const next = (over: Partial<Parameters<typeof nextAt>[0]>, holds: HeldBack['holds'] = []): number | null => {
   const at = nextAt({ ...row, held_until: null, error: null, ...over }, { waits: [], holds });
@@ -21,6 +29,8 @@ test.each<[string, Parameters<typeof next>[0], number | null]>([
   ['at the end of a hold', { ...timed(T0 + 900_000), error: 'HoldError: 429' }, 900_000],
   ['after the backoff of an id that fails again and again', timed(T0 + 1_200_000), 1_200_000],
   ['at nobody knows when, before the first run', { fetched_at: null }, null],
+  ['at nobody knows when, while its tracker is paused', { state: 'paused' }, null],
+  ['at nobody knows when, while its tracker is stopped', { state: 'stopped' }, null],
 ])('%s', (_when, over, expected) => {
   expect(next(over)).toBe(expected);
 });

@@ -116,6 +116,9 @@ describe('each state', () => {
       err: 'no live node keeps it: npx longwatch nodes\n',
     });
     expect(JSON.parse((await run('alive', 'things', 'm1', '--json')).out)).toMatchObject({ alive: false });
+    await sql(`update longwatch.tracker set state = 'stopped' where name = 'things'`);
+    expect((await run('alive', 'things', 'm1')).err).toBe('no live node keeps it: npx longwatch start things\n');
+    await sql(`update longwatch.tracker set state = 'running' where name = 'things'`);
     expect((await run('where', 'things', 'nobody')).status).toBe(1);
     expect((await run('where', 'thing', 'm1')).status).toBe(2);
     expect((await run('count', 'thing')).status).toBe(2);

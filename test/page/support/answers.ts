@@ -109,6 +109,7 @@ const pool = (i: number): PoolSummary => ({
 const details = (id: string): MemberDetails => ({
   id,
   tracker: 'characters',
+  state: 'running',
   pool: 44,
   node: 'worker-2',
   addedAt: at(86_400_000),

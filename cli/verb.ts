@@ -17,7 +17,10 @@ export interface CommonFlags {
   json?: boolean;
 }
 
-/** @param examples lines such as `longwatch add characters 42`, shown at the end of its help. */
+/**
+ * @param examples lines such as `longwatch add characters 42`, shown at the end of its help with `npx` before them; one
+ *   that begins with another command has its own.
+ */
 export function verb(program: Command, usage: string, text: string, examples: readonly string[]): Command {
   return program
     .command(usage)
@@ -29,7 +32,10 @@ export function verb(program: Command, usage: string, text: string, examples: re
       '--database <url>',
       'the database (DATABASE_URL, which may go with READ_ and DIRECT_DATABASE_URL; its password better in PGPASSWORD or PGPASSFILE)',
     )
-    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  npx ${line}`).join('\n')}`);
+    .addHelpText(
+      'after',
+      `\nExamples:\n${examples.map((line) => `  ${line.replace(/^longwatch /, 'npx longwatch ')}`).join('\n')}`,
+    );
 }
 
 export interface OperatorFlags extends CommonFlags {

@@ -66,10 +66,22 @@ export function explain(thrown: unknown): Explained {
       1,
     );
   }
+  const namespace = namespaceNotFound(message);
+  if (namespace !== undefined) {
+    return known(
+      `Temporal has no namespace '${namespace}': see TEMPORAL_NAMESPACE or --namespace, or make it with: ` +
+        `temporal operator namespace create ${namespace}`,
+      1,
+    );
+  }
   if (/Failed to connect|No connection established/.test(message)) {
     return known('Temporal does not answer; start it (npx longwatch dev), or see TEMPORAL_ADDRESS or --address', 1);
   }
   return { message: message || (typeof code === 'string' ? code : 'it failed'), status: 1, unexpected: true };
 }
+
+/** By the words of the client (`Namespace not found: 'x'`) and of the server (`Namespace x is not found.`). */
+const namespaceNotFound = (message: string): string | undefined =>
+  /Namespace not found: '([^']+)'/.exec(message)?.[1] ?? /Namespace (\S+) is not found/.exec(message)?.[1];
 
 const known = (message: string, status: 1 | 2): Explained => ({ message, status, unexpected: false });

@@ -52,9 +52,14 @@ async function refusal(line: string): Promise<{ code: string; message: string } 
 
 const verbs = (of: Command): Command[] => (of.commands.length === 0 ? [of] : of.commands.flatMap(verbs));
 
-function examplesOf(command: Command): string[] {
+function helpOf(command: Command): string {
   let help = '';
   command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+  return help;
+}
+
+function examplesOf(command: Command): string[] {
+  const help = helpOf(command);
   const lines = help.slice(help.indexOf('\nExamples:\n')).replaceAll(/^ +/gm, '');
   return [...lines.matchAll(CALL)].map(([, line]) => line!);
 }
@@ -63,6 +68,9 @@ test.each(
   verbs(program()).map((command): [string, Command] => [`${command.parent!.name()} ${command.name()}`, command]),
 )('the examples in the help of %s are commands', async (_name, command) => {
   const lines = examplesOf(command);
+  // `npx psql` would fetch a stranger's package of that name.
+  const fetched = [...helpOf(command).matchAll(/npx (\S+)/g)].map(([, name]) => name);
+  expect(new Set(fetched)).toEqual(new Set(['longwatch']));
   expect(lines).not.toEqual([]);
   for (const line of lines) expect([line, await refusal(line)]).toEqual([line, undefined]);
 });

@@ -22,6 +22,8 @@ module.exports = {
   },
   modulePathIgnorePatterns: ['<rootDir>/dist'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
+  globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   maxWorkers: 2,
-  testTimeout: 60_000,
+  // No test waits for its end: a machine that is busy has time for the longest.
+  testTimeout: 180_000,
 };

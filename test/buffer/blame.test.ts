@@ -29,7 +29,7 @@ beforeAll(async () => {
   await database.transaction((db) =>
     sendRow(db, { buffer: BUFFER, id: 'r', entries: [1, 2], json: '[1,2]', keys: ['k', 'l'] }, null),
   );
-}, 90_000);
+});
 afterAll(async () => {
   await database.close();
   await stack.close();

@@ -56,7 +56,7 @@ test('the task scheduler: what is not due is put off without an attempt, what fa
   expect(tries('late')).toEqual([1]);
   expect(tries('twice')).toEqual([1, 2]);
   expect(tries('never')).toEqual([1, 2, 3, 4]);
-}, 30_000);
+});
 
 test('one poison entry of 10,000: exactly that one is dead; it is shown, retried and dropped', async () => {
   const buffer = longwatch.buffer('poisoned');
@@ -75,15 +75,19 @@ test('one poison entry of 10,000: exactly that one is dead; it is shown, retried
     chosen: 1,
   });
   expect(await buffer.dead.show(letter!.id)).toMatchObject({ state: 'retried', note: 'mended' });
-  const again = await eventually('dead again', async () => (await buffer.dead.list())[0], 30_000);
+  const again = await eventually('dead again', async () => (await buffer.dead.list())[0]);
   expect(await buffer.dead.drop({ ids: [again.id] }, { apply: true })).toMatchObject({ chosen: 1, applied: true });
   expect(await drained(buffer)).toMatchObject({ accepted: 10_000, done: 9_999, dead: 0, dropped: 1, balanced: true });
   // The drop is taken back: it is an entry again, and dies again.
   expect(await buffer.dead.restore({ ids: [again.id] }, { apply: true })).toMatchObject({ chosen: 1, applied: true });
-  await eventually('dead once more', async () => (await buffer.dead.count()) === 1, 60_000);
-  expect(await buffer.status()).toMatchObject({ accepted: 10_001, dead: 1, dropped: 1, balanced: true });
+  // Its row is there before the shard has counted it.
+  const after = await eventually('dead once more', async () => {
+    const status = await buffer.status();
+    return status.dead === 1 && status;
+  });
+  expect(after).toMatchObject({ accepted: 10_001, dropped: 1, balanced: true });
   expect(await buffer.dead.drop({}, { apply: true })).toMatchObject({ chosen: 1 });
-}, 60_000);
+});
 
 test('a batch too large for the upstream is halved, and the size is learned', async () => {
   const buffer = longwatch.buffer('picky');
@@ -127,13 +131,13 @@ test('continue-as-new under a stream of signals, past the bound: nothing is lost
   expect(status).toMatchObject({ accepted: 8_000, done: 8_000, dead: 0 });
   expect(asc(seen.renewing!)).toEqual(range(8_000));
   expect(status.shards.every((shard) => shard.runs > 1)).toBe(true);
-}, 60_000);
+});
 
 test('paused it accepts up to its capacity, says so, and goes on when it is resumed', async () => {
   const buffer = longwatch.buffer('paused');
   expect(await buffer.pause()).toEqual({ state: 'paused', changed: true });
   expect(await buffer.push(range(10), { wait: true })).toEqual({ accepted: 10, messages: 1 });
-  await expect(buffer.push([99], { wait: true, timeoutMs: 500 })).rejects.toMatchObject({ accepted: false });
+  await expect(buffer.push([99], { wait: true, timeoutMs: 2_000 })).rejects.toMatchObject({ accepted: false });
   expect(seen.paused).toBeUndefined();
   expect(await buffer.status()).toMatchObject({ state: 'paused', accepted: 10, pending: 10 });
   await buffer.resume();

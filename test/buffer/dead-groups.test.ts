@@ -13,7 +13,7 @@ const dead = () => longwatch.buffer('box').dead;
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack.close());
 beforeEach(async () => {
   await sql('truncate longwatch.buffer cascade');

@@ -131,7 +131,7 @@ beforeAll(async () => {
   ({ metricsUrl, shutdown } = worker);
   longwatch = await stack.connect();
   for (const one of all) await longwatch.buffer(one.name).start(resolveDefinition(one, []).options);
-}, 90_000);
+});
 afterAll(() => stack.close());
 
 const drained = (buffer: BufferHandle): Promise<BufferSummary> =>
@@ -186,7 +186,9 @@ test('batches at once start from the state last committed, and the last to finis
 test('a timer that nothing waits for any more is taken back: it would be a task for nothing', async () => {
   const buffer = longwatch.buffer(waiting);
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  const shard = new Client({ connection }).workflow.getHandle(shardWorkflowId('waiting', 0));
+  const shard = new Client({ connection, namespace: stack.servers.namespace }).workflow.getHandle(
+    shardWorkflowId('waiting', 0),
+  );
   await buffer.push([0]);
   // Now it rests, and waits for the time of its report.
   await eventually('one is done', async () => (await buffer.status()).done === 1);
@@ -219,7 +221,7 @@ test('past the capacity senders by signal wait too; the front is always admitted
   );
   // The sender that filled it goes by what it saw up to a quarter of a second ago.
   const other = (await stack.connect()).buffer('narrow');
-  await expect(other.push([99], { timeoutMs: 500 })).rejects.toMatchObject({
+  await expect(other.push([99], { timeoutMs: 2_000 })).rejects.toMatchObject({
     name: 'BufferFullError',
     accepted: false,
   });
@@ -238,7 +240,9 @@ test('callers at the same time share an update', async () => {
   await Promise.all(Array.from({ length: 15 }, (_, i) => buffer.push([200 + i], { wait: true })));
   expect((await drained(buffer)).accepted).toBe(before + 15);
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  const history = await new Client({ connection }).workflow.getHandle(shardWorkflowId('narrow', 0)).fetchHistory();
+  const history = await new Client({ connection, namespace: stack.servers.namespace }).workflow
+    .getHandle(shardWorkflowId('narrow', 0))
+    .fetchHistory();
   await connection.close();
   const updates = history.events!.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length;
   expect(updates).toBeLessThan(8);
@@ -271,4 +275,4 @@ test('without a worker a signal is kept, and whoever waits for the answer hears 
   await stack.worker({ buffers: all });
   await eventually('it is handled', async () => (await buffer.status()).done > done);
   expect(seen.narrow).toContain(301);
-}, 90_000);
+});

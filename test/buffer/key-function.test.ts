@@ -28,7 +28,7 @@ let pushed: { shard: number; message: PushMessage }[] = [];
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log });
-}, 90_000);
+});
 afterAll(async () => {
   await database.close();
   await stack.close();

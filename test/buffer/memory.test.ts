@@ -139,20 +139,16 @@ async function hoard(longwatch: Longwatch): Promise<void> {
     clearInterval(looking);
   }
   expect(
-    await eventually(
-      'all are in',
-      async () => {
-        const status = await buffer.status();
-        return status.accepted === entries && status;
-      },
-      60_000,
-    ),
+    await eventually('all are in', async () => {
+      const status = await buffer.status();
+      return status.accepted === entries && status;
+    }),
   ).toMatchObject({ balanced: true, pending: entries });
   await eventually('shards were asked to shrink', async () => {
     shrunk = Math.max(shrunk, (await buffer.status()).shrunk);
     return shrunk > 0;
   });
-  await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
+  await eventually('it goes on', () => buffer.resume().then(() => true));
   await eventually('all are handled', async () => (await buffer.status()).done === entries, 180_000);
   // V8 frees nothing while nothing happens.
   const more = Array.from({ length: 1_000 }, (_, n) => ({ n, text: 'y'.repeat(1_000) }));

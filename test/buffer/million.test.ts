@@ -11,7 +11,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
   await stack.worker({ buffers: [many] });
-}, 90_000);
+});
 afterAll(() => stack.close());
 
 test('a million at once', async () => {

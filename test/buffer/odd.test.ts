@@ -55,8 +55,8 @@ beforeAll(async () => {
   await stack.worker(config);
   longwatch = await stack.connect();
   for (const { name, options } of resolveConfig(config).buffers) await longwatch.buffer(name).start(options);
-}, 90_000);
-afterAll(() => stack?.close(), 30_000);
+});
+afterAll(() => stack?.close());
 
 const cli = (...args: string[]) => runCli(stack, ...args);
 const settled = (name: string, count: number) =>

@@ -66,7 +66,9 @@ test('push → parcel → signal → intake → batch → run → settle → rep
 
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
-    const handle = new Client({ connection }).workflow.getHandle(shardWorkflowId('blocks', 0));
+    const handle = new Client({ connection, namespace: stack.servers.namespace }).workflow.getHandle(
+      shardWorkflowId('blocks', 0),
+    );
     const { events } = await handle.fetchHistory();
     // client/buffer/shard-sender.ts and workflows/buffer/contract.ts: the signal, with its sender's number and the key.
     const signalled = events!.find((event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'push')!;

@@ -18,9 +18,9 @@ const patient = defineBuffer({
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   await stack.worker({ buffers: [patient] });
-}, 90_000);
+});
 afterAll(() => stack.close());
 
 test('past what a shard holds without PostgreSQL its senders wait, by signal as by update', async () => {
@@ -61,7 +61,7 @@ test('past what a shard holds without PostgreSQL its senders wait, by signal as 
   const waiting = push({ timeoutMs: 60_000 });
   await stack.servers.start('postgres');
   await waiting;
-  await eventually('it is resumed', () => buffer.resume().then(() => true), 30_000);
+  await eventually('it is resumed', () => buffer.resume().then(() => true));
   await eventually(
     'all are handled',
     async () => {

@@ -31,7 +31,7 @@ const push: Push = (_buffer, shard, message) => {
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log });
-}, 90_000);
+});
 afterAll(async () => {
   await database.close();
   await stack.close();

@@ -184,19 +184,15 @@ beforeAll(async () => {
   await Promise.all(
     all.map((definition) => longwatch.buffer(definition.name).start(resolveDefinition(definition, []).options)),
   );
-}, 90_000);
+});
 afterAll(() => stack.close());
 
 export const drained = (buffer: BufferHandle<never> | BufferHandle): Promise<BufferSummary> =>
-  eventually(
-    'drained',
-    async () => {
-      const status = await buffer.status();
-      expect(status.balanced).toBe(true);
-      return status.pending + status.running === 0 && status.accepted > 0 && status;
-    },
-    40_000,
-  );
+  eventually('drained', async () => {
+    const status = await buffer.status();
+    expect(status.balanced).toBe(true);
+    return status.pending + status.running === 0 && status.accepted > 0 && status;
+  });
 
 export const asc = (list: unknown[]): number[] => (list as number[]).slice().sort((a, b) => a - b);
 export const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

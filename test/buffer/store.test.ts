@@ -34,7 +34,7 @@ beforeAll(async () => {
   database = new Database({ url: stack.servers.databaseUrl, log });
   const temporal = { lastRun: () => Promise.resolve({ state: run, runId: 'r' }) };
   activities = createBufferActivities({ database, temporal, log, node: 'n' } as unknown as BufferDeps);
-}, 90_000);
+});
 afterAll(async () => {
   await database.close();
   await stack.close();

@@ -18,10 +18,10 @@ const PUSH = 100;
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   await stack.sql('create table ledger (entry int primary key, tries int not null default 1)');
-}, 60_000);
-afterAll(() => stack.close(), 30_000);
+});
+afterAll(() => stack.close());
 
 test(
   'kill -9 of everything while entries are pushed: every one is handled, and the counts hold',

@@ -26,7 +26,7 @@ export class Cluster {
 
   /** Two workers, all members fetched. */
   static async start(): Promise<Cluster> {
-    const stack = await Stack.start();
+    const stack = await Stack.start({ own: true });
     const cluster = new Cluster(stack, (await stack.connect()).tracker('chaos'));
     await cluster.addWorker();
     await cluster.addWorker();
@@ -96,12 +96,12 @@ export class Cluster {
 
   /** Adds and waits until it is accepted, as a caller does that must not lose it. */
   async insistOnAdding(id: string): Promise<void> {
-    await eventually(`${id} is accepted`, () => this.tracker.add([id]).then(() => true), 40_000);
+    await eventually(`${id} is accepted`, () => this.tracker.add([id]).then(() => true));
     this.expected.add(id);
   }
 
   async insistOnRemoving(id: string): Promise<void> {
-    await eventually(`the end of ${id} is accepted`, () => this.tracker.remove([id]).then(() => true), 40_000);
+    await eventually(`the end of ${id} is accepted`, () => this.tracker.remove([id]).then(() => true));
     this.expected.delete(id);
     this.uncertain.delete(id);
   }

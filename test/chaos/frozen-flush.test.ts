@@ -13,8 +13,8 @@ const IDS = Array.from({ length: 60 }, (_, i) => `id-${i}`);
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await Stack.start();
-}, 60_000);
+  stack = await Stack.start({ own: true });
+});
 afterAll(() => stack.close());
 
 test('a worker frozen inside a flush: its pools are fetched elsewhere within seconds, and no other shift ends', async () => {
@@ -60,4 +60,4 @@ test('a worker frozen inside a flush: its pools are fetched elsewhere within sec
   expect(others(after)).toEqual(others(before));
   await victim.kill('SIGCONT');
   await victim.kill('SIGTERM');
-}, 120_000);
+});

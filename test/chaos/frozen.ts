@@ -34,7 +34,7 @@ const FROZEN: readonly Frozen[] = [
     provoke: async (cluster, round) => {
       // More than the pools there are may hold: the tracker grows first.
       const ids = Array.from({ length: 60 }, (_, i) => `growth-${round}-${i}`);
-      await eventually('they are accepted', () => cluster.tracker.add(ids).then(() => true), 40_000);
+      await eventually('they are accepted', () => cluster.tracker.add(ids).then(() => true));
       for (const id of ids) cluster.expected.add(id);
     },
   },
@@ -43,7 +43,7 @@ const FROZEN: readonly Frozen[] = [
     where: 'the opening of a pool',
     provoke: async (cluster) => {
       await cluster.tracker.stop();
-      await eventually('it is started again', () => cluster.restart(), 40_000);
+      await eventually('it is started again', () => cluster.restart());
     },
   },
 ];

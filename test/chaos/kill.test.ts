@@ -11,8 +11,8 @@ const REPEAT = `npm run chaos -- --seed ${SEED}`;
 let cluster: Cluster;
 beforeAll(async () => {
   cluster = await Cluster.start();
-}, 60_000);
-afterAll(() => cluster.close(), 30_000);
+});
+afterAll(() => cluster.close());
 
 for (const { scenario, seed } of plan(SEED, 0, choices(SEED))) {
   test(

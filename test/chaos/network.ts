@@ -12,7 +12,7 @@ async function withProxy(cluster: Cluster, work: (proxy: Proxy, pid: number) => 
   try {
     // Pools do not move by themselves: the others end, so it is its turn, and then they are there again.
     for (const other of cluster.workers.filter((one) => one !== third)) await cluster.kill(other);
-    await eventually('it keeps pools', async () => (await cluster.poolsOf(third)) > 0, 30_000);
+    await eventually('it keeps pools', async () => (await cluster.poolsOf(third)) > 0);
     await cluster.addWorker();
     await cluster.addWorker();
     await cluster.allFresh(20_000);
@@ -35,22 +35,18 @@ export const networkScenarios: readonly ChaosScenario[] = [
       withProxy(cluster, async (proxy, pid) => {
         proxy.swallow();
         // Not until its values have aged can being fresh mean anything.
-        await eventually('it is noticed', async () => (await cluster.old(3)) > 0, 15_000);
+        await eventually('it is noticed', async () => (await cluster.old(3)) > 0);
         // Its patience ends its shifts; what PostgreSQL still holds for it, PostgreSQL lets go of by itself.
         await cluster.allFresh(40_000);
         for (const one of cluster.workers) assert.equal(one.process.exitCode, null, 'a worker has ended');
         proxy.pass();
-        await eventually(
-          'it is seen again',
-          async () => {
-            const [row] = await cluster.stack.sql<{ fresh: boolean }>(
-              `select seen_at > now() - interval '3 seconds' as fresh from longwatch.node where pid = $1`,
-              [pid],
-            );
-            return row?.fresh;
-          },
-          30_000,
-        );
+        await eventually('it is seen again', async () => {
+          const [row] = await cluster.stack.sql<{ fresh: boolean }>(
+            `select seen_at > now() - interval '3 seconds' as fresh from longwatch.node where pid = $1`,
+            [pid],
+          );
+          return row?.fresh;
+        });
         await cluster.allFresh(10_000);
       }),
   },

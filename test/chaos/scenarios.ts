@@ -129,17 +129,13 @@ const killScenarios: readonly ChaosScenario[] = [
       await cluster.addWorker();
       await cluster.addWorker();
       await changes;
-      await eventually(
-        'all that was accepted is tracked, and nothing else but an add without an answer',
-        async () => {
-          const now = await cluster.members();
-          return (
-            [...cluster.expected].every((id) => now.has(id)) &&
-            [...now].every((id) => cluster.expected.has(id) || cluster.uncertain.has(id))
-          );
-        },
-        30_000,
-      );
+      await eventually('all that was accepted is tracked, and nothing else but an add without an answer', async () => {
+        const now = await cluster.members();
+        return (
+          [...cluster.expected].every((id) => now.has(id)) &&
+          [...now].every((id) => cluster.expected.has(id) || cluster.uncertain.has(id))
+        );
+      });
       assert.deepEqual(await wrongCounts(stack), [], 'a pool has not as many members as its row says');
       await cluster.allFresh(20_000);
     },

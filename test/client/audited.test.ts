@@ -307,7 +307,7 @@ describe('on real servers', () => {
     await stack.sql(
       `insert into longwatch.idempotency (activity, key_hash, key, task) values ('pay', sha256('order 17'), 'order 17', 't/0')`,
     );
-  }, 120_000);
+  });
   afterAll(() => stack?.close());
 
   const newest = async () => BigInt((await longwatch.audit({ limit: 1 }))[0]?.number ?? 0);
@@ -321,31 +321,27 @@ describe('on real servers', () => {
   }
 
   const order = Object.entries(VERBS);
-  test.each(order)(
-    '%s leaves one row',
-    async (verb, { args, what = verb, subject, after: values, status = 0 }) => {
-      if (verb === 'dead drop') {
-        await eventually('they died again', async () => (await longwatch.buffer('box').dead.count()) === 2);
-      }
-      const ids = await fileOf('ids', 'b\nc\n');
-      const module = await fileOf(
-        'config.ts',
-        `export default { trackers: [{ name: 'things', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } }] };`,
-      );
-      const given = args.map((each) => ({ IDS: ids, CONFIG: module })[each] ?? each);
-      const before = await newest();
-      const why = `because of ${verb}`;
-      const ended = await runCli(stack, ...verb.split(' '), ...given, '--why', why);
-      expect([ended.status, ended.err]).toEqual([status, expect.anything()]);
-      const rows = await after(before);
-      if (what === '') return expect(rows).toEqual([]);
-      expect(rows).toEqual([expect.objectContaining({ via: 'cli', what, subject, why })]);
-      expect(['done', 'unchanged']).toContain(rows[0]!.outcome);
-      expect(rows[0]!.actor).toMatch(/^.+@.+$/);
-      if (values !== undefined) expect(rows[0]!.after).toEqual(values);
-    },
-    60_000,
-  );
+  test.each(order)('%s leaves one row', async (verb, { args, what = verb, subject, after: values, status = 0 }) => {
+    if (verb === 'dead drop') {
+      await eventually('they died again', async () => (await longwatch.buffer('box').dead.count()) === 2);
+    }
+    const ids = await fileOf('ids', 'b\nc\n');
+    const module = await fileOf(
+      'config.ts',
+      `export default { trackers: [{ name: 'things', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } }] };`,
+    );
+    const given = args.map((each) => ({ IDS: ids, CONFIG: module })[each] ?? each);
+    const before = await newest();
+    const why = `because of ${verb}`;
+    const ended = await runCli(stack, ...verb.split(' '), ...given, '--why', why);
+    expect([ended.status, ended.err]).toEqual([status, expect.anything()]);
+    const rows = await after(before);
+    if (what === '') return expect(rows).toEqual([]);
+    expect(rows).toEqual([expect.objectContaining({ via: 'cli', what, subject, why })]);
+    expect(['done', 'unchanged']).toContain(rows[0]!.outcome);
+    expect(rows[0]!.actor).toMatch(/^.+@.+$/);
+    if (values !== undefined) expect(rows[0]!.after).toEqual(values);
+  });
 
   test('a change of options has both values, by the library with its actor', async () => {
     const ana = await connect({ actor: 'ana', environment: environmentOf(stack) });

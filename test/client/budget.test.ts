@@ -16,7 +16,7 @@ beforeAll(async () => {
   longwatch = await stack.connect();
   db = new Client({ connectionString: stack.servers.databaseUrl });
   await db.connect();
-}, 120_000);
+});
 afterAll(async () => {
   await db?.end();
   await stack?.close();

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { Stack } from '../support/stack';
 
 let stack: Stack;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 
 /** Runs code in a process of its own. @returns the files that it has loaded, from this project's root. */

@@ -16,7 +16,7 @@ let database: Database;
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
-}, 120_000);
+});
 afterAll(async () => {
   await database?.close();
   await stack?.close();

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import type { Longwatch } from '../../client/longwatch';
 import { fairShares } from '../../activities/tracker/placement/shares';
-import { runCli } from '../support/cli';
+import { flagsTo, runCli } from '../support/cli';
 import { keep, writeNode, writeTracker } from '../support/node-rows';
 import { eventually, Stack } from '../support/stack';
 
@@ -20,7 +20,7 @@ const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unkno
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');
@@ -307,8 +307,7 @@ describe('wishes', () => {
 
   test('Ctrl-C ends the waiting, says so, and leaves the drain', async () => {
     await keep(sql, { name: 'worker-1' }, 'things', [0]);
-    const { temporalAddress, databaseUrl } = stack.servers;
-    const args = ['node', 'drain', 'worker-1', '--wait', '--address', temporalAddress, '--database', databaseUrl];
+    const args = ['node', 'drain', 'worker-1', '--wait', ...flagsTo(stack.servers)];
     const child = spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), BIN, ...args]);
     let err = '';
     child.stderr.on('data', (data: Buffer) => {
@@ -321,7 +320,7 @@ describe('wishes', () => {
       /1 pool left\nnot waited for any longer; 'worker-1' stays drained, until: npx longwatch node resume worker-1\n/,
     );
     expect([status, (await nodeOf('worker-1')).drained]).toEqual([1, true]);
-  }, 60_000);
+  });
 
   test.each<[args: string[], message: RegExp]>([
     [['drain', 'worker-3'], /there is no node 'worker-3'; did you mean 'worker-[12]'/],

@@ -102,7 +102,7 @@ describe('status of a large tracker', () => {
       [OPERATIONS.map(({ name }) => name)],
     );
     await stack.sql('analyze longwatch.member, longwatch.value');
-  }, 60_000);
+  });
   beforeEach(() => stack.sql(`update longwatch.value set fetched_at = now() + interval '1 minute'`));
 
   test('the number of members is read of the pools, and no member for it', async () => {

@@ -15,7 +15,7 @@ const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unkno
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 /** Members m1, m2, …, each with a hash of its own. */
@@ -194,7 +194,7 @@ describe('at 200,000 members of 200 pools', () => {
     await sql(`update longwatch.pool set node = 'a'`);
     await sql('alter table longwatch.member set (autovacuum_enabled = false)');
     await addMembers('large', 1, 200_000);
-  }, 120_000);
+  });
 
   test.each(['where there are no statistics yet', 'with statistics'])('%s', async (when) => {
     if (when === 'with statistics') await sql('analyze longwatch.member, longwatch.pool, longwatch.node');

@@ -14,7 +14,7 @@ const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unkno
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');

@@ -32,7 +32,7 @@ const place = (placing: (id: string) => number) =>
 
 beforeAll(async () => {
   stack = await Stack.start();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');

@@ -23,8 +23,6 @@ import { startDevServers } from '../../workers/dev/servers';
 import { readDevState } from '../../config/dev/state';
 import { canRunAs, query } from './stack';
 
-jest.setTimeout(60_000);
-
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
 let folder: string;
 let places: string[];

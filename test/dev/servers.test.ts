@@ -11,8 +11,6 @@ import { withTemporal } from '../support/temporal';
 import { allEnded, marksOf, newFolder, query, removeFolder, runningFor, startParent } from './stack';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
-jest.setTimeout(60_000);
-
 /** One folder for all: each test starts on what the one before has left. */
 const dir = newFolder();
 let servers: DevServers | undefined;

@@ -1,5 +1,6 @@
 /** Activities of the tests that go through Temporal: they book into one table, and fail when told to. */
 import { defineActivity } from '../../exports';
+import { gateOf } from './gates';
 
 export interface Booking {
   id: string;
@@ -11,11 +12,14 @@ export interface Booking {
   undoMs?: number;
   /** Takes so long. Milliseconds. */
   ms?: number;
+  /** Goes on when the test opens its gate. */
+  waits?: boolean;
   bytes?: number;
 }
 
 const INSERT = 'insert into booking (id, what, amount) values ($1, $2, $3)';
-const lease = { ttl: '1s', renew: '300ms' };
+/** No test waits for its end. */
+const lease = { ttl: '30s', renew: '300ms' };
 const tries: Record<string, number> = {};
 
 /** Fails the first `times` calls of this process. */
@@ -33,7 +37,8 @@ function sleep(ms: number, signal: AbortSignal): Promise<void> {
 
 const undo = {
   retry: { attempts: 3, base: '20ms' },
-  lease,
+  // A compensation whose worker dies is done by another one soon.
+  lease: { ttl: '1s', renew: '300ms' },
 };
 
 export const pay = defineActivity({
@@ -41,8 +46,9 @@ export const pay = defineActivity({
   retry: { attempts: 3, backoff: 'exponential', base: '20ms' },
   lease,
   idempotencyKey: ({ id }: Booking) => `pay ${id}`,
-  async run({ id, amount, fail, ms }: Booking, { tx, signal }) {
+  async run({ id, amount, fail, ms, waits }: Booking, { tx, signal }) {
     mayFail(`pay ${id}`, fail);
+    if (waits) await gateOf(id).opened;
     await tx.query(INSERT, [id, 'pay', amount ?? 1]);
     if (ms !== undefined) await sleep(ms, signal);
     return { receipt: `receipt of ${id}` };
@@ -77,12 +83,22 @@ export const ship = defineActivity({
 /** Has no compensation. */
 export const mail = defineActivity({
   name: 'mail',
-  timeout: '500ms',
   lease,
   async run({ id, fail, ms }: Booking, { tx, signal }) {
     if (ms !== undefined) await sleep(ms, signal);
     mayFail(`mail ${id}`, fail);
     await tx.query(INSERT, [id, 'mail', 0]);
+    return null;
+  },
+});
+
+/** Its time is over soon, so for calls that take longer alone. */
+export const hasty = defineActivity({
+  name: 'hasty',
+  timeout: '500ms',
+  lease,
+  async run({ ms }: Booking, { signal }) {
+    await sleep(ms!, signal);
     return null;
   },
 });

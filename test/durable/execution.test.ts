@@ -5,6 +5,7 @@ import { HoldError } from '../../config/define/errors';
 import { UpstreamError } from '../../activities/upstream/errors';
 import { eventually, Stack } from '../support/stack';
 import { gate, TestNode, typeOf } from './harness';
+import { stopwatch } from '../support/stopwatch';
 
 let stack: Stack;
 let one: TestNode;
@@ -221,9 +222,9 @@ describe('time-outs and retries', () => {
   });
 
   test('an attempt that hangs in a statement is ended at once', async () => {
-    const began = performance.now();
+    const took = stopwatch();
     await caught(one.call({ task: 'hang/1', timeoutMs: 100, run: ({ tx }) => tx.query('select pg_sleep(3)') }));
-    expect(performance.now() - began).toBeLessThan(1_500);
+    expect(took()).toBeLessThan(1_500);
   });
 
   test('the wait is given to Temporal, the due time is the database’s', async () => {

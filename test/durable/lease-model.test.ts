@@ -262,4 +262,4 @@ test('take, settle, renew and give back answer as the model says', async () => {
     }),
     histories(60),
   );
-}, 120_000);
+});

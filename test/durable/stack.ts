@@ -21,13 +21,16 @@ export interface DurableStack {
 
 let counter = 0;
 
-export async function startDurable(workflows = config.workflows): Promise<DurableStack> {
-  const [stack, code] = await Promise.all([Stack.start(), bundleWorkflows(workflows, pino({ level: 'silent' }))]);
+export async function startDurable(options: { own?: boolean } = {}): Promise<DurableStack> {
+  const [stack, code] = await Promise.all([
+    Stack.start(options),
+    bundleWorkflows(config.workflows, pino({ level: 'silent' })),
+  ]);
   const bundle = path.join(mkdtempSync(path.join(tmpdir(), 'longwatch-test-bundle-')), 'bundle.js');
   writeFileSync(bundle, code);
   await stack.sql('create table booking (id text not null, what text not null, amount integer not null)');
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  const client = new Client({ connection });
+  const client = new Client({ connection, namespace: stack.servers.namespace });
   return {
     stack,
     client,

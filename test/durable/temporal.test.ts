@@ -3,8 +3,11 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { defineActivity } from '../../exports';
 import { explain } from '../../cli/errors';
 import { main } from '../../cli/main';
+import { flagsTo } from '../support/cli';
 import { eventually } from '../support/stack';
+import { gateOf } from './gates';
 import { config, startDurable, type DurableStack } from './stack';
+import { stopwatch } from '../support/stopwatch';
 
 let durable: DurableStack;
 
@@ -70,9 +73,9 @@ test('a compensation that fails is tried again; a second call does not repeat wh
 });
 
 test('a time-out ends an activity that hangs', async () => {
-  const began = performance.now();
-  await expect(durable.run('mailOnce', [{ id: 'slow', ms: 60_000 }])).rejects.toThrow(WorkflowFailedError);
-  expect(performance.now() - began).toBeLessThan(5_000);
+  const took = stopwatch();
+  await expect(durable.run('hastyOnce', [{ id: 'slow', ms: 60_000 }])).rejects.toThrow(WorkflowFailedError);
+  expect(took()).toBeLessThan(5_000);
   expect(await booked('slow')).toEqual([]);
 });
 
@@ -85,9 +88,8 @@ async function cli(...args: string[]): Promise<{ status: number; json: unknown }
       return true;
     }),
   );
-  const { temporalAddress, databaseUrl } = durable.stack.servers;
   try {
-    const status = await main([...args, '--json', '--address', temporalAddress, '--database', databaseUrl]);
+    const status = await main([...args, '--json', ...flagsTo(durable.stack.servers)]);
     return { status, json: written.length > 0 ? (JSON.parse(written.join('')) as unknown) : undefined };
   } finally {
     for (const spy of spies) spy.mockRestore();
@@ -125,7 +127,7 @@ test('one that fails for good does not stop the others; an operator sees it and 
 });
 
 test('leases and keys can be seen, and a key forgotten', async () => {
-  const running = durable.run('payOnce', [{ id: 'k', ms: 700 }], 'lease-k');
+  const running = durable.run('payOnce', [{ id: 'k', waits: true }], 'lease-k');
   const lease = await eventually('a lease', async () => {
     const { leases } = (await cli('leases')).json as {
       leases: { workflow: string; activity: string; leftMs: number }[];
@@ -133,9 +135,10 @@ test('leases and keys can be seen, and a key forgotten', async () => {
     return leases.find(({ workflow }) => workflow === 'lease-k');
   });
   expect(lease.activity).toBe('pay');
-  expect(lease.leftMs).toBeLessThanOrEqual(1_000);
+  expect(lease.leftMs).toBeLessThanOrEqual(30_000);
   expect((await cli('keys', 'show', 'pay', 'pay k')).json).toMatchObject({ state: 'reserved', workflow: 'lease-k' });
   expect((await cli('keys', 'delete', 'pay', 'pay k')).status).toBe(2);
+  gateOf('k').open();
   await running;
   expect((await cli('keys', 'show', 'pay', 'pay k')).json).toMatchObject({
     state: 'done',

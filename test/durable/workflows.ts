@@ -3,7 +3,7 @@ import { durable, isReference, Saga, saga, type SagaOptions } from 'longwatch/wo
 import type * as activities from './activities';
 import type { Booking } from './activities';
 
-const { pay, ship, mail, report, measure, circular, echo, nothing, charge } = durable<typeof activities>({
+const { pay, ship, mail, hasty, report, measure, circular, echo, nothing, charge } = durable<typeof activities>({
   heartbeatTimeout: '2s',
 });
 
@@ -11,8 +11,8 @@ export async function payOnce(booking: Booking): Promise<{ receipt: string }> {
   return pay(booking);
 }
 
-export async function mailOnce(booking: Booking): Promise<null> {
-  return mail(booking);
+export async function hastyOnce(booking: Booking): Promise<null> {
+  return hasty(booking);
 }
 
 export async function order(bookings: { pay: Booking; ship: Booking; mail: Booking }, options: SagaOptions = {}) {

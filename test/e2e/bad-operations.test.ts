@@ -106,4 +106,4 @@ test('code that never yields is ended with its thread when it is isolated; the o
   expect((await valueOf(threads, 'good'))!.value).toEqual({ id: 'good', etag: 'e1' });
   await goesOn(longwatch.tracker('bad'), 'good');
   expect(worker.process.exitCode).toBeNull();
-}, 90_000);
+});

@@ -51,7 +51,7 @@ beforeAll(async () => {
   await stack.worker(config);
   longwatch = await stack.connect();
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  temporal = new Client({ connection });
+  temporal = new Client({ connection, namespace: stack.servers.namespace });
 });
 afterAll(async () => {
   await connection?.close();
@@ -119,17 +119,13 @@ describe.each(['usual', 'renewing'])('pools of the tracker %s', (name) => {
     };
     await Promise.all([0, 1, 2, 3].map(send));
 
-    await eventually(
-      'all changes are applied',
-      async () => {
-        const rows = await stack.sql<{ id: string; stamp: number }>(
-          `select id, stamp::int from longwatch.member where tracker = $1`,
-          [name],
-        );
-        return rows.length === last.size && rows.every((row) => row.stamp === last.get(row.id)!.stamp);
-      },
-      40_000,
-    );
+    await eventually('all changes are applied', async () => {
+      const rows = await stack.sql<{ id: string; stamp: number }>(
+        `select id, stamp::int from longwatch.member where tracker = $1`,
+        [name],
+      );
+      return rows.length === last.size && rows.every((row) => row.stamp === last.get(row.id)!.stamp);
+    });
     const expected = [...last].filter(([, { change }]) => change === 'add').map(([id]) => id);
     expect((await listed(tracker)).sort()).toEqual(expected.sort());
     // Linear hashing leaves some pools twice as large as others, chance some larger, and a pool asks again for growth a
@@ -146,7 +142,7 @@ describe.each(['usual', 'renewing'])('pools of the tracker %s', (name) => {
     // A shift hears of a removal within a second of it, and then fetches that id no more.
     await eventually('every member is fetched, and nobody else', async () => {
       runs.clear();
-      await eventually('every member is fetched', () => expected.every((id) => runsOf(name, id) > 2), 30_000);
+      await eventually('every member is fetched', () => expected.every((id) => runsOf(name, id) > 2));
       return removed.every((id) => runsOf(name, id) === 0);
     });
     const values = await stack.sql(
@@ -165,7 +161,7 @@ describe.each(['usual', 'renewing'])('pools of the tracker %s', (name) => {
       const all = new Set(await listed(tracker));
       return ids.every((id) => all.has(id));
     });
-    await eventually('all are fetched', () => ids.every((id) => runsOf(name, id) > 0), 30_000);
+    await eventually('all are fetched', () => ids.every((id) => runsOf(name, id) > 0));
   });
 
   test('after an acknowledged removal no value of that id is written', async () => {

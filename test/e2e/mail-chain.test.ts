@@ -84,7 +84,7 @@ beforeAll(async () => {
   await stack.worker(definitions);
   for (const { name, options } of config.trackers) await longwatch.tracker(name).start(options);
   await longwatch.buffer('news').start(config.buffers[0]!.options);
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 test.each(['plain', 'booked'])(
@@ -105,7 +105,6 @@ test.each(['plain', 'booked'])(
     const texts = (list: News[]) => list.map(({ from, n }) => `${from} ${n}`).sort();
     expect(texts(found)).toEqual(texts(sent.map(({ from, n }) => ({ from: `${tracker}-${from}`, n }))));
   },
-  120_000,
 );
 
 test('a member that is removed while its handler is at work: who asked is told so, and the next message makes another one', async () => {
@@ -123,4 +122,4 @@ test('a member that is removed while its handler is at work: who asked is told s
   await expect(one().show()).rejects.toThrow('one');
   expect(await one().request('count', { timeout: '20s' })).toBe(1);
   expect(await one().show()).toMatchObject({ state: { messages: 1 } });
-}, 120_000);
+});

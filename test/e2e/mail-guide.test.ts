@@ -37,7 +37,7 @@ test('the config of the page works, and the program gets what the page says', as
   expect(await run<Promise<string[]>>(code, ['longwatch'], [longwatch])).toEqual(['hello']);
   const ana = longwatch.tracker('users').member('ana');
   expect(await ana.request({ said: 'once more' })).toBe(2);
-}, 120_000);
+});
 
 const commands = blocks('sh').flatMap((code) => [...code.matchAll(/^npx longwatch (.*?)(?:\s+#.*)?$/gm)]);
 

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await stack.worker({ trackers: [rooms] });
   longwatch = await stack.connect();
   await longwatch.tracker('rooms').start(resolveConfig({ trackers: [rooms] }).trackers[0]!.options);
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 test('the first message makes the member; messages are handled in their order, and a request sees them all', async () => {
@@ -50,20 +50,20 @@ test('the first message makes the member; messages are handled in their order, a
   expect(await room().request({ who: true })).toEqual(['before', ...told]);
   expect(await longwatch.tracker('rooms').show('lobby')).toMatchObject({ id: 'lobby', life: { mail: { entries: 0 } } });
   expect(await room().show()).toMatchObject({ state: { said: ['before', ...told] } });
-}, 60_000);
+});
 
 test('requests to many members at once, each answered by its own', async () => {
   const ids = Array.from({ length: 200 }, (_, i) => `r${i}`);
   const answers = await Promise.all(ids.map((id) => room(id).request({ say: id }, { timeout: '1m' })));
   expect(answers).toEqual(ids.map((id) => [id]));
-}, 90_000);
+});
 
 test('add with wait answers when a live node keeps the member', async () => {
   const added = await runCli(stack, 'add', 'rooms', 'added', '--wait');
   expect(added).toMatchObject({ status: 0, out: "1 id tracked by 'rooms'\n" });
   expect(await longwatch.tracker('rooms').alive('added')).toMatchObject({ alive: true });
   expect(await room('added').request({ who: true })).toEqual([]);
-}, 60_000);
+});
 
 test('a handler that throws: its words for who asks, a dead letter for who sent, and retry handles it again', async () => {
   await expect(room('bad').request({ fail: 'no such user' })).rejects.toThrow(HandlerFailedError);
@@ -78,19 +78,19 @@ test('a handler that throws: its words for who asks, a dead letter for who sent,
   expect(await dead.retry({ ids: [letter!.id] }, { apply: true })).toEqual({ chosen: 1, applied: true });
   await eventually('it died again', async () => (await dead.list({ error: 'later' }))[0]);
   expect(await room('bad').request({ say: 'on' })).toEqual(['on']);
-}, 60_000);
+});
 
 test('a handler that is late: the request ends in time, and the handler goes on', async () => {
   const late = room('slow').request({ sleep: 1_500 }, { timeout: 500 });
   await expect(late).rejects.toThrow(RequestTimedOutError);
   expect(await room('slow').request({ say: 'after' }, { timeout: '20s' })).toEqual(['after']);
-}, 60_000);
+});
 
 test('the request id and the trace context of the caller come to the handler', async () => {
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
   await room('traced').request({ who: true }, { requestId: 'r-1', traceparent });
   expect(traces.at(-1)).toEqual({ requestId: 'r-1', traceparent });
-}, 60_000);
+});
 
 test('a program of its own, by the command line', async () => {
   const sent = await runCli(stack, 'send', 'rooms', 'cli', '{"say":"a"}', '{"say":"b"}');
@@ -105,4 +105,4 @@ test('a program of its own, by the command line', async () => {
   void own.tracker(rooms).member('cli').send({ say: 'c' });
   await own.close();
   expect(await room('cli').request({ who: true })).toEqual(['a', 'b', 'c']);
-}, 60_000);
+});

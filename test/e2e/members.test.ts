@@ -22,8 +22,8 @@ const workers = new Map<string, WorkerProcess>();
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
-afterAll(() => stack?.close(), 60_000);
+});
+afterAll(() => stack?.close());
 
 async function begin(name: string): Promise<void> {
   const worker = stack.workerProcess(FILE, { LONGWATCH_NODE: name });
@@ -87,7 +87,7 @@ test(
     const going = faults(isOver);
     const told = await Promise.all(senders.map((sender, i) => tell(sender, clients[i]!, isOver)));
     await going;
-    await eventually('all mail is handled', async () => (await waiting()) === 0, 60_000);
+    await eventually('all mail is handled', async () => (await waiting()) === 0);
     const expected = new Map<string, Record<string, number>>();
     for (const [i, numbers] of told.entries())
       for (const [id, number] of numbers) expected.set(id, { ...expected.get(id), [senders[i]!]: number });

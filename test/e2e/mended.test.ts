@@ -47,7 +47,7 @@ beforeAll(async () => {
   await stack.worker(config);
   longwatch = await stack.connect();
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  temporal = new Client({ connection });
+  temporal = new Client({ connection, namespace: stack.servers.namespace });
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
 });
 afterAll(async () => {
@@ -157,7 +157,7 @@ test('a root that is reset to before its last commands knows what the tracker ha
   const update = events!.findIndex((event) => event.workflowExecutionUpdateAcceptedEventAttributes != null);
   const before = events!.slice(0, update).filter((event) => event.workflowTaskCompletedEventAttributes != null);
   await connection.workflowService.resetWorkflowExecution({
-    namespace: 'default',
+    namespace: stack.servers.namespace,
     workflowExecution: { workflowId, runId: (await handle.describe()).runId },
     reason: 'by hand',
     workflowTaskFinishEventId: before.at(-2)!.eventId,
@@ -180,7 +180,7 @@ test('a pool that is reset to an earlier point goes on with its members, and tak
   const { events } = await handle.fetchHistory();
   const firstTask = events!.find((event) => event.workflowTaskCompletedEventAttributes != null)!;
   await connection.workflowService.resetWorkflowExecution({
-    namespace: 'default',
+    namespace: stack.servers.namespace,
     workflowExecution: { workflowId, runId: (await handle.describe()).runId },
     reason: 'by hand',
     workflowTaskFinishEventId: firstTask.eventId,

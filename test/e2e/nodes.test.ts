@@ -46,7 +46,7 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(async () => {
   await stack?.close();
   upstream.close();

@@ -16,7 +16,7 @@ import { hashId } from '../../workflows/lib/hash';
 const ID = '90000001';
 const ROOT = path.join(__dirname, '../..');
 
-const seen: { context: Pick<RunContext, 'id' | 'tracker' | 'operation'>; at: number }[] = [];
+const seen: { context: Pick<RunContext, 'id' | 'tracker' | 'operation'> }[] = [];
 const config = defineConfig({
   trackers: [
     defineTracker({
@@ -24,9 +24,9 @@ const config = defineConfig({
       flush: '100ms',
       operations: {
         location: {
-          every: '1s',
+          every: '1h',
           run: ({ id, tracker, operation }) => {
-            seen.push({ context: { id, tracker, operation }, at: Date.now() });
+            seen.push({ context: { id, tracker, operation } });
             return { value: { system: 30000142 }, etag: '"e1"' };
           },
         },
@@ -56,7 +56,6 @@ test('cli/add → client → contract → pool → roster → shift → run → 
   await eventually('the pool is kept', async () => (await tracker.pools())[0]!.onShift);
 
   // client/tracker/roster.ts: accepted. (The command line calls the same; its own tests say so.)
-  const addedAt = Date.now();
   const accepted = await tracker.add([ID]);
   expect(accepted).toMatchObject({ accepted: 1, signals: 1, state: 'running' });
 
@@ -66,7 +65,7 @@ test('cli/add → client → contract → pool → roster → shift → run → 
   expect(parsePoolWorkflowId(workflowId)).toEqual({ tracker: 'characters', pool });
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
-    const handle = new Client({ connection }).workflow.getHandle(workflowId);
+    const handle = new Client({ connection, namespace: stack.servers.namespace }).workflow.getHandle(workflowId);
     // workflows/tracker/pool.ts and activities/tracker/roster/apply.ts: the change goes into applyRoster, which
     // completes.
     const events = await eventually('applyRoster has completed', async () => {
@@ -102,8 +101,6 @@ test('cli/add → client → contract → pool → roster → shift → run → 
     // activities/tracker/shift: the listener hears, the agenda has it due at once, the operation runs.
     await eventually('it is fetched', () => seen.length > 0);
     expect(seen[0]!.context).toEqual({ id: ID, tracker: 'characters', operation: 'location' });
-    // Not by the stagger's window, nor a flush's second.
-    expect(seen[0]!.at - addedAt).toBeLessThan(900);
 
     // activities/tracker/store/values.ts: the value's row, written by the holder of the fence.
     const values = await eventually('its value is written', async () => {

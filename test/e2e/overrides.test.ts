@@ -14,7 +14,7 @@ let longwatch: Longwatch;
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(async () => {
   await stack?.close();
 });
@@ -57,7 +57,7 @@ test('ids of one corporation are kept together, although the client knows of no 
 
   await tracker.remove(ids, { wait: true });
   expect(await tracker.declare(other)).toMatchObject({ changed: true });
-}, 120_000);
+});
 
 test('values are stored as their codec makes them, fed in clear, and shown in clear where the codec is known', async () => {
   const fed = path.join(stack.dir, 'fed.txt');
@@ -92,6 +92,7 @@ test('values are stored as their codec makes them, fed in clear, and shown in cl
 
   const knowing = await connect({
     address: stack.servers.temporalAddress,
+    namespace: stack.servers.namespace,
     databaseUrl: stack.servers.databaseUrl,
     trackers: coded.trackers,
   });
@@ -113,4 +114,4 @@ test('values are stored as their codec makes them, fed in clear, and shown in cl
   expect(clear).toMatchObject({ status: 0, out: expect.stringContaining('{"id":"a","long":"xxx') as string, err: '' });
   expect((await runCli(stack, 'show', 'coded', 'odd', '--config', CODED)).err).toContain('the key was lost');
   await worker.kill('SIGTERM');
-}, 120_000);
+});

@@ -25,11 +25,11 @@ beforeAll(async () => {
   longwatch = await stack.connect();
   await Promise.all([begin('one'), begin('two')]);
   for (const { name, options } of resolveConfig(config).trackers) await longwatch.tracker(name).start(options);
-}, 120_000);
+});
 afterAll(async () => {
   isOver = true;
   await stack?.close();
-}, 60_000);
+});
 
 /** A worker that is started again when its process has ended. */
 async function begin(name: string): Promise<void> {

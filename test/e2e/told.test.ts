@@ -97,7 +97,7 @@ test('a hold outlives its worker, is shown with its words, and is lifted by a ve
   expect((await runCli(stack, 'hold', 'list', 'held')).out).toBe('nothing is held\n');
   expect(await runCli(stack, 'hold', 'open', 'held', 'nothing')).toMatchObject({ status: 2 });
   expect(await runCli(stack, 'hold', 'open', 'nobody')).toMatchObject({ status: 2 });
-}, 90_000);
+});
 
 test('PU-6: new code for the same answer, by its version; and by hand', async () => {
   const old = config('people', 1, (answer) => answer.name);
@@ -144,4 +144,4 @@ test('PU-6: new code for the same answer, by its version; and by hand', async ()
     out: '2 members will be asked anew\n',
   });
   await eventually('so is b', async () => (await valueOf('people', 'b')) === 42);
-}, 90_000);
+});

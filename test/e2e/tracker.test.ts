@@ -147,7 +147,7 @@ test('the last stamp wins, from any sender, through any pool', async () => {
   const { Connection } = await import('@temporalio/client');
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
-    const wrongPool = new client({ connection }).workflow.getHandle('pool/basic/0');
+    const wrongPool = new client({ connection, namespace: stack.servers.namespace }).workflow.getHandle('pool/basic/0');
     const [{ stamp: older }] = (await stack.sql<{ stamp: number }>(
       `select nextval('longwatch.stamp')::int as stamp`,
     )) as [{ stamp: number }];

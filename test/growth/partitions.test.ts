@@ -58,7 +58,7 @@ beforeAll(async () => {
   await stack.worker(CONFIG);
   longwatch = await stack.connect();
   for (const { name, options } of resolveConfig(CONFIG).jobs) await longwatch.job(name).start(options);
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 test('a regen advances each row of all partitions once, in chunks over all of them', async () => {

@@ -52,7 +52,7 @@ withPooler('through PgBouncer in transaction mode', () => {
   let longwatch: Longwatch;
 
   beforeAll(async () => {
-    durable = await startDurable();
+    durable = await startDurable({ own: true });
     const { stack } = durable;
     pooler = await Pooler.start(program!, stack);
     await stack.sql(

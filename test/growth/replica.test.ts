@@ -18,7 +18,7 @@ const TRACKER = { name: 'things', operations: { look: { every: '1h', run: () => 
 /** Its values are old after three seconds, and the answer of its gate after six. */
 const QUICK = {
   name: 'quick',
-  gate: { every: '1s', timeout: '100ms', check: () => true },
+  gate: { every: '1s', timeout: '2s', check: () => true },
   operations: { look: { every: '1s', stagger: { window: 0 }, run: () => ({ value: 1 }) } },
 };
 const REGEN = defineRegen({ name: 'stamina', every: '1d', table: 'player', set: { stamina: 'stamina + 1' } });
@@ -30,7 +30,7 @@ let environment: Environment;
 let longwatch: Longwatch;
 
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   // It ends at once what is in the way of what it replays.
   replica = await Replica.start(stack, { max_standby_streaming_delay: '0' });
   const { temporalAddress, namespace, databaseUrl } = stack.servers;
@@ -43,7 +43,7 @@ beforeAll(async () => {
   await stack.sql('create table player (id bigint primary key, stamina integer not null default 0)');
   await stack.sql('insert into player (id) select n from generate_series(1, 1000) n');
   await stack.worker(CONFIG);
-}, 120_000);
+});
 afterAll(async () => {
   await longwatch?.close();
   await replica?.stop();

@@ -36,7 +36,7 @@ test('fifty lists that hang keep neither a command nor the stream waiting', asyn
   } finally {
     await blocking.end();
   }
-}, 30_000);
+});
 
 describe('the code of a config', () => {
   const turned = (text: Json): string => [...(text as string)].reverse().join('');
@@ -61,7 +61,7 @@ describe('the code of a config', () => {
       trackers: trackers.map(({ definition }) => definition),
       buffers: buffers.map(({ definition }) => definition),
     });
-  }, 60_000);
+  });
   afterAll(() => knowing?.close());
 
   const push = { method: 'POST', body: { entries: [{ to: 'ana' }] } };

@@ -46,7 +46,7 @@ async function restart(server: 'postgres' | 'temporal'): Promise<void> {
 
 /** Kept at until it is accepted, as a caller does that must not lose it. */
 const insistOn = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
-  eventually(what, async () => ({ answer: await ask() }), 60_000).then(({ answer }) => answer);
+  eventually(what, async () => ({ answer: await ask() })).then(({ answer }) => answer);
 
 const ended = async (): Promise<number> =>
   (
@@ -61,7 +61,7 @@ const sums = (table: string, column = 'n') =>
   );
 
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   // Few rows a page: of many pages a tick is cut into parts.
   for (const [table, rows, fill] of [['counter', ROWS, 50], ['rested', 20_000, 10]] as const) {
     await stack.sql(`create table ${table} (id int primary key, n int not null default 0) with (fillfactor = ${fill})`);
@@ -75,8 +75,8 @@ beforeAll(async () => {
   await Promise.all([worker(), worker()]);
   longwatch = await stack.connect();
   counting = longwatch.job('counting');
-}, 60_000);
-afterAll(() => stack?.close(), 30_000);
+});
+afterAll(() => stack?.close());
 
 test('killed at random: every row has exactly the sum of its ticks, no tick is left out, all due rows are handled and moved once', async () => {
   const choose = choices(SEED);
@@ -93,7 +93,7 @@ test('killed at random: every row has exactly the sum of its ticks, no tick is l
     for (const name of ['counting', 'handling', 'moving']) await longwatch.job(name).start(optionsOf(config, name));
     for (let tick = 0; tick < TICKS; tick++) {
       const before = await insistOn('the history is told', ended);
-      await eventually('it ticks', async () => (await ended()) > before, 40_000);
+      await eventually('it ticks', async () => (await ended()) > before);
       await stack.sql('insert into chore select from generate_series(1, $1)', [MORE]);
       await stack.sql('insert into old select from generate_series(1, $1)', [MORE]);
       await breakSomething();
@@ -112,8 +112,8 @@ test('killed at random: every row has exactly the sum of its ticks, no tick is l
     expect(told).toEqual({ ticks: told!.ticks, elapsed: told!.span + byHand, span: told!.span, open: 0 });
     expect(await sums('counter')).toEqual([{ n: told!.elapsed, rows: ROWS }]);
     // The rows that a killed worker had in hand come again after its claim has run out.
-    await eventually('all is handled', async () => (await stack.sql('select 1 from chore where handled = 0 limit 1')).length === 0, 60_000);
-    await eventually('all is moved', async () => (await stack.sql('select 1 from old limit 1')).length === 0, 60_000);
+    await eventually('all is handled', async () => (await stack.sql('select 1 from chore where handled = 0 limit 1')).length === 0);
+    await eventually('all is moved', async () => (await stack.sql('select 1 from old limit 1')).length === 0);
     expect(await sums('chore', 'handled')).toEqual([{ n: 1, rows: TICKS * MORE }]);
     expect(await sums('(select count(*)::int as times from archive group by id) a', 'times')).toEqual([{ n: 1, rows: TICKS * MORE }]);
     for (const name of ['handling', 'moving']) await longwatch.job(name).stop();
@@ -139,10 +139,10 @@ test('a pass that outlives a crash of PostgreSQL while it rests does again what 
   });
   await restart('postgres');
   await running.catch(() => undefined);
-  await eventually('the tick has ended', async () => (await resting.history()).length === 1, 40_000);
+  await eventually('the tick has ended', async () => (await resting.history()).length === 1);
   expect(await sums('rested')).toEqual([{ n: 1, rows: 20_000 }]);
   await stack.sql('alter system reset all');
-}, 90_000);
+});
 
 test('a worker that is frozen in a tick and goes on when another has finished it writes nothing', async () => {
   for (const one of [...workers]) await kill(one);
@@ -158,4 +158,4 @@ test('a worker that is frozen in a tick and goes on when another has finished it
   // A tick by the one that was frozen, or the other: whatever it had in hand is refused by now.
   await counting.run();
   expect(await sums('counter')).toEqual([{ n: 2, rows: ROWS }]);
-}, 90_000);
+});

@@ -19,7 +19,7 @@ beforeAll(async () => {
   stack = await PassStack.start();
   await stack.sql('create table player (id int primary key, stamina int not null default 0)');
   await stack.sql('insert into player select generate_series(1, 10)');
-}, 120_000);
+});
 afterAll(() => stack.close());
 const sum = () => stack.number('select sum(stamina) from player');
 

@@ -78,7 +78,7 @@ describe('an order that moves', () => {
     const seen = counting();
     expect(await stack.tick(sweeps(table, { page: 20, order: 'rank', handle: seen.handle }), table)).toMatchObject({ rows: 100 });
     seen.once(100);
-  }, 10_000); // prettier-ignore
+  }); // prettier-ignore
 
   test('a place that its own text does not lead behind ends the first look, not the sweep', async () => {
     // An old habit of some databases: less digits than it takes to tell two numbers apart.
@@ -91,7 +91,7 @@ describe('an order that moves', () => {
     await stack.open(blurred, config, 'blurred');
     expect(await stack.pass(blurred, 'blurred')).toMatchObject({ rows: 100 });
     seen.once(100);
-  }, 10_000); // prettier-ignore
+  }); // prettier-ignore
 
   test('rows that others move meanwhile: not to two handlers at once, and none is left out', async () => {
     await fill('raided', 400);
@@ -215,7 +215,7 @@ describe('locks that somebody holds', () => {
       return false;
     });
     expect(await stack.sql(`select 1 from longwatch.failed_row where job = 'blocked'`)).toEqual([]);
-  }, 60_000); // prettier-ignore
+  }); // prettier-ignore
 
   test('the server ends what a handler has left behind at its timeout', async () => {
     await fill('hanging', 1);
@@ -225,7 +225,7 @@ describe('locks that somebody holds', () => {
       handle: async (_rows, { tx }) => void (await tx.query('select pg_sleep(60)')),
     });
     expect(await stack.tick(config, 'hanging')).toMatchObject({ rows: 0, failed: 1 });
-    await eventually('nothing sleeps', async () => (await stack.sql(`select 1 from pg_stat_activity where wait_event = 'PgSleep'`)).length === 0, 3_000);
+    await eventually('nothing sleeps', async () => (await stack.sql(`select 1 from pg_stat_activity where wait_event = 'PgSleep'`)).length === 0);
   }); // prettier-ignore
 
   test('a mistake in a handler is its own: no outage', async () => {
@@ -276,7 +276,7 @@ describe('a HoldError', () => {
     calls = 1;
     expect(await stack.pass(third, 'asking')).toMatchObject({ end: 'done' });
     expect(calls).toBeGreaterThan(20);
-  }, 30_000); // prettier-ignore
+  }); // prettier-ignore
 });
 
 describe('what a handler does with its list is its own', () => {

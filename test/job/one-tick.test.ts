@@ -56,7 +56,9 @@ test('client → contract → plan → pass → fence → parts → chunk → cl
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   let asked: PassInput;
   try {
-    const handle = new Client({ connection }).workflow.getHandle(jobWorkflowId('stamina'));
+    const handle = new Client({ connection, namespace: stack.servers.namespace }).workflow.getHandle(
+      jobWorkflowId('stamina'),
+    );
     const { events } = await handle.fetchHistory();
     const passes = events!
       .map((event) => event.activityTaskScheduledEventAttributes)

@@ -3,9 +3,7 @@
  * of them (`JobNode`), and ticks that are asked for by hand. For tests of what a pass does to rows; whole stacks
  * are in `regen.test.ts`.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 import { pino } from 'pino';
@@ -14,8 +12,9 @@ import type { TemporalLink } from '../../activities/lib/temporal';
 import { resolveConfig, type ConfigDefinition } from '../../exports';
 import type { JobOpening, PassInput, PassResult, TickRequest } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
-import { startDevServers, type DevServers } from '../../workers/dev/servers';
-import { migrate } from '../../workers/migrate';
+import type { DevServers } from '../../workers/dev/servers';
+import { temporaryFolder } from '../../workers/dev/temporary';
+import { serversOf } from '../support/servers';
 
 const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
 
@@ -31,11 +30,11 @@ export class PassStack {
     private readonly dir: string,
   ) {}
 
-  static async start(): Promise<PassStack> {
-    const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-pass-'));
-    // An address that nobody serves: no Temporal is started, and none is asked.
-    const servers = await startDevServers({ dir, ui: false, log, temporalAddress: '127.0.0.1:1' });
-    await migrate(servers.databaseUrl, log);
+  /** @param options.own as of `Stack.start` */
+  static async start(options: { own?: boolean } = {}): Promise<PassStack> {
+    const dir = temporaryFolder('pass');
+    // No Temporal is asked.
+    const servers = await serversOf({ dir, log, temporalAddress: '127.0.0.1:1', ...options });
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 8 });
     pool.on('error', () => undefined);
     return new PassStack(servers, pool, dir);

@@ -22,7 +22,7 @@ const NEVER = '366d';
 let stack: PassStack;
 let database: Database;
 beforeAll(async () => {
-  stack = await PassStack.start();
+  stack = await PassStack.start({ own: true });
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
   await stack.sql('create table player (id int primary key, s int not null default 0, rank text, share numeric(10, 2) not null default 0, f float8 not null default 0)');
   await stack.sql('create table other (id int primary key, s int not null default 0)');

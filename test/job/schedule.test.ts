@@ -28,7 +28,8 @@ const config = defineConfig({
     adding('renewing', { historyEvents: 20 }),
     adding('calendar', { every: undefined, cron: '* * * * * *', timeZone: 'Asia/Kolkata' }),
     adding('down_once', {}),
-    adding('down_each', { missed: 10_000 }),
+    // A busy machine makes up for these too, one after the other.
+    adding('down_each', { every: '500ms', missed: 10_000 }),
     adding('lost', {}),
     adding('reset', {}),
     adding('shown', { every: '366d' }),
@@ -55,7 +56,7 @@ let temporal: Client;
 let connection: Connection;
 
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   for (const table of TABLES) await makePlayers(stack, table, 100);
   await stack.sql(
     'create table letter (id int primary key, wrong boolean not null, sent boolean not null default false)',
@@ -85,7 +86,7 @@ async function stopped(name: string): Promise<{ intervals: number; skipped: numb
 
 test('a workflow that continues as new all the time loses and doubles nothing', async () => {
   const job = await startJob(longwatch, config, 'renewing');
-  await eventually('many ticks', async () => (await job.history(1_000)).length >= 25, 40_000);
+  await eventually('many ticks', async () => (await job.history(1_000)).length >= 25);
   const { intervals } = await stopped('renewing');
   expect(await valuesOf(stack, 'renewing')).toEqual({ [intervals]: 100 });
   const query = `WorkflowId = 'job/renewing' and ExecutionStatus = 'ContinuedAsNew'`;
@@ -123,20 +124,20 @@ test('while no Temporal answers nothing is lost: one tick for all that was misse
   await stack.servers.kill('temporal');
   await delay(2_000);
   await stack.servers.start('temporal');
-  await eventually('one tick stands for many', async () => (await once.history(1_000)).some((tick) => tick.elapsed > 10), 60_000);
-  // Ten a second are missed, and made up for one by one.
-  const caughtUp = async () => Date.now() - Date.parse((await each.history(1))[0]!.due) < 1_000;
-  await eventually('each is made up for', caughtUp, 60_000);
-  for (const [job, table] of [[once, 'down_once'], [each, 'down_each']] as const) {
+  await eventually('one tick stands for many', async () => (await once.history(1_000)).some((tick) => tick.elapsed > 10));
+  // Four or more were missed, and are made up for one by one.
+  const caughtUp = async () => Date.now() - Date.parse((await each.history(1))[0]!.due) < 1_500;
+  await eventually('each is made up for', caughtUp);
+  for (const [job, table, everyMs] of [[once, 'down_once', 100], [each, 'down_each', 500]] as const) {
     const { intervals, skipped, ticks } = await stopped(table);
     expect(skipped).toBe(0);
     const history = await job.history(10_000);
-    const span = (Date.parse(history[0]!.due) - Date.parse(history.at(-1)!.due)) / 100 + 1;
+    const span = (Date.parse(history[0]!.due) - Date.parse(history.at(-1)!.due)) / everyMs + 1;
     expect(intervals).toBe(span - 1 + history.at(-1)!.elapsed);
     if (table === 'down_each') expect(ticks).toBe(intervals);
     expect(await valuesOf(stack, table)).toEqual({ [intervals]: 100 });
   }
-}, 120_000); // prettier-ignore
+}); // prettier-ignore
 
 test('a workflow that was terminated by hand is brought back, and what it missed is known', async () => {
   const job = await startJob(longwatch, config, 'lost');
@@ -204,11 +205,14 @@ describe('the command line', () => {
     await startJob(longwatch, config, 'shown');
     expect(await longwatchCli('regen', 'run', 'shown')).toMatchObject({
       status: 0,
-      stdout: expect.stringMatching(/^100 rows in 0\.\d\d s: excellent\n$/) as string,
+      stdout: expect.stringMatching(/^100 rows in \d+\.\d+ s: \w+\n$/) as string,
     });
     expect((await longwatchCli('regen', 'status', 'shown')).stdout).toMatch(/shown +regen +running +366 d +100/);
     const { stdout } = await longwatchCli('regen', 'history', 'shown', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ job: 'shown', ticks: [{ rows: 100, band: 'excellent', by: 'hand' }] });
+    expect(JSON.parse(stdout)).toMatchObject({
+      job: 'shown',
+      ticks: [{ rows: 100, band: expect.any(String) as string, by: 'hand' }],
+    });
     expect((await longwatchCli('regen', 'explain', 'shown')).stdout).toMatch(
       /update "\w+"\."shown" set[\s\S]+Update on/,
     );
@@ -237,8 +241,9 @@ describe('the command line', () => {
     for (const name of ['sending', 'leaving']) await startJob(longwatch, config, name);
     expect(await longwatchCli('sweep', 'run', 'sending')).toMatchObject({
       status: 0,
-      stdout: expect.stringMatching(/^9 rows in .*excellent\n$/) as string,
-      stderr: '1 row failed\n',
+      stdout: expect.stringMatching(/^9 rows in .*: \w+\n$/) as string,
+      // Before it, where it takes long, how far it is.
+      stderr: expect.stringMatching(/(^|\n)1 row failed\n$/) as string,
     });
     expect((await longwatchCli('sweep', 'failed', 'sending')).stdout).toMatch(/^key.*\n7 .*no such address/);
     await stack.sql('update letter set wrong = false');

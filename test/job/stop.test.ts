@@ -41,4 +41,4 @@ test('what does not end is left behind when its time is over, and the worker say
   await stack.worker(config);
   expect(await running).toMatchObject({ rows: 1, failed: 0 });
   expect(await stack.sql('select n from stuck')).toEqual([{ n: 1 }]);
-}, 90_000);
+});

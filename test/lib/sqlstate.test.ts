@@ -110,7 +110,7 @@ describe('as a real server raises them', () => {
   let stack: Stack;
   let database: Database;
   beforeAll(async () => {
-    stack = await Stack.start();
+    stack = await Stack.start({ own: true });
     database = new Database({
       url: stack.servers.databaseUrl,
       log: pino({ level: 'silent' }),

@@ -141,7 +141,7 @@ describeInBrowser('the rarer actions on the page', () => {
     });
     expect([await nodeOf('lone'), await nodeOf('twin')].sort()).toEqual(['left', 'right']);
     await leave(page);
-  }, 60_000);
+  });
 
   test('a pool that moves: its members are counted, it is with the other node then, and comes back', async () => {
     await longwatch.tracker('twin').stop();
@@ -167,7 +167,7 @@ describeInBrowser('the rarer actions on the page', () => {
     await page.getByRole('dialog').getByText(`it is with ${to} already`).waitFor();
     await cancel(page);
     await leave(page);
-  }, 60_000);
+  });
 
   test('a bucket is closed and opened, each taken back; the command closes it as well', async () => {
     const db = new Client({ connectionString: stack.servers.databaseUrl });
@@ -228,7 +228,7 @@ describeInBrowser('the rarer actions on the page', () => {
     await cancel(page);
     await page.getByText('No compensation has failed for good.').waitFor();
     await leave(page);
-  }, 60_000);
+  });
 
   test('a key is looked up, and forgotten: then it is not there any more', async () => {
     await durable.run('payOnce', [{ id: '42' }]);

@@ -35,7 +35,7 @@ async function record(names: string[]): Promise<void> {
 }
 
 async function recordPart(part: Part): Promise<void> {
-  const stack = await Stack.start();
+  const stack = await Stack.start({ own: true });
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
     await stack.worker(part.config, { nodeName: 'node' });

@@ -20,7 +20,7 @@ import type { ConfigDefinition } from '../../config/define/config';
 import { resolveConfig } from '../../config/resolve/config';
 
 let stack: Stack;
-beforeEach(async () => (stack = await Stack.start()), 120_000);
+beforeEach(async () => (stack = await Stack.start({ own: true })));
 afterEach(() => stack.close());
 
 const dataConverter = { payloadCodecs: [new AesGcmCodec(keysFrom(`a:${randomBytes(32).toString('base64')}`))] };

@@ -17,7 +17,7 @@ const unchangeable = /```sql\n(revoke update, delete, truncate on longwatch\.aud
 const PASSWORDS = { lw_owner: 'CHANGE-ME-1', lw_worker: 'CHANGE-ME-2', lw_reader: 'CHANGE-ME-3' };
 
 let stack: Stack;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start({ own: true })));
 afterAll(() => stack.close());
 
 function urlOf(role?: keyof typeof PASSWORDS): string {

@@ -20,7 +20,7 @@ import { resolveConfig } from '../../config/resolve/config';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start({ own: true })));
 afterAll(() => stack.close());
 
 function urlOf(database: string, role?: string): string {

@@ -17,14 +17,14 @@ let other: Authority;
 const made: Record<string, Certificate> = {};
 
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   ca = new Authority(path.join(stack.dir, 'ca'));
   other = new Authority(path.join(stack.dir, 'other'));
   made.good = ca.sign('good', 'localhost');
   made.named = ca.sign('named', 'db.example');
   made.expired = ca.sign('expired', 'localhost', true);
   await stack.sql('alter system set ssl = on');
-}, 120_000);
+});
 afterAll(() => stack.close());
 
 /** The server has it from now on. */
@@ -98,16 +98,12 @@ test.each<[certificate: string, host: string, query: string, ends: typeof WORKS 
   ['expired', 'localhost', '?sslmode=require', WORKS],
   ['expired', 'localhost', '?sslmode=verify-ca&sslrootcert=CA', EXPIRED],
   ['expired', 'localhost', '?sslmode=verify-full&sslrootcert=CA', EXPIRED],
-])(
-  'a server with a %s certificate, %s%s',
-  async (certificate, host, query, ends) => {
-    await serve(made[certificate]!);
-    const { status, err } = await run(['status'], query, host);
-    if (ends === WORKS) expect([status, err]).toEqual([0, '']);
-    else expect([status, err.trim().split('\n')]).toEqual([1, [expect.stringMatching(ends)]]);
-  },
-  30_000,
-);
+])('a server with a %s certificate, %s%s', async (certificate, host, query, ends) => {
+  await serve(made[certificate]!);
+  const { status, err } = await run(['status'], query, host);
+  if (ends === WORKS) expect([status, err]).toEqual([0, '']);
+  else expect([status, err.trim().split('\n')]).toEqual([1, [expect.stringMatching(ends)]]);
+});
 
 test('migrate, a worker and what listens go by it too, all encrypted', async () => {
   await serve(made.good!);

@@ -15,8 +15,6 @@ import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';
 import { resolveConfig } from '../../config/resolve/config';
 
-jest.setTimeout(60_000);
-
 let stack: Stack;
 let ca: Authority;
 let other: Authority;
@@ -69,7 +67,7 @@ let edge: Edge;
 let mutual: Edge;
 let expired: Edge;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   ca = new Authority(path.join(stack.dir, 'ca'));
   other = new Authority(path.join(stack.dir, 'other'));
   const server = ca.sign('server', 'localhost');
@@ -77,7 +75,7 @@ beforeAll(async () => {
   edge = await Edge.start(server, false);
   mutual = await Edge.start(server, true);
   expired = await Edge.start(ca.sign('expired', 'localhost', true), false);
-}, 120_000);
+});
 afterAll(async () => {
   await stack.close();
   for (const one of edges) one.close();

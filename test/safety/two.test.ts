@@ -14,7 +14,7 @@ import { resolveConfig } from '../../config/resolve/config';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;
-beforeEach(async () => (stack = await Stack.start()), 120_000);
+beforeEach(async () => (stack = await Stack.start({ own: true })));
 afterEach(() => stack.close());
 
 const config: ConfigDefinition = {

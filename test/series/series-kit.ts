@@ -17,7 +17,7 @@ export const sql = (text: string, values?: unknown[]) => stack.sql<Record<string
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }), connections: 4 });
-}, 120_000);
+});
 afterAll(async () => {
   await database.close();
   await stack.close();

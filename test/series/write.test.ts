@@ -252,7 +252,7 @@ test('whatever happens in which order, minutes and hours have all that was count
     }),
     histories(25),
   );
-}, 120_000);
+});
 
 test('rows go when they are old, a bounded number at a time', async () => {
   await write();

@@ -1,5 +1,5 @@
 /**
- * A whole Longwatch for one test file or one run of a benchmark: its own Temporal and PostgreSQL in a temporary folder,
+ * A whole Longwatch for one test file or one run of a benchmark: a namespace of Temporal and a database of PostgreSQL,
  * workers in this process or as processes that can be killed, a client. `close()` ends all of it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -14,14 +14,12 @@ import { service, Services } from '../../activities/lib/service';
 import type { Point } from '../../activities/lib/points';
 import { connect } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
-import { startDevServers, type DevServers } from '../../workers/dev/servers';
+import type { DevServers } from '../../workers/dev/servers';
 import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../workers/worker';
-import { freePort } from '../../workers/metrics';
-import { PortTakenError } from '../../workers/dev/errors';
-import { migrate } from '../../workers/migrate';
 import { temporaryFolder } from '../../workers/dev/temporary';
 import type { ConfigDefinition } from '../../config/define/config';
 import { resolveConfig } from '../../config/resolve/config';
+import { serversOf } from './servers';
 
 export interface WorkerProcess {
   process: ChildProcess;
@@ -49,14 +47,17 @@ export class Stack {
     readonly log: Logger,
   ) {}
 
-  /** @param options.onProgress lines for people: the first start on a machine may take minutes. */
+  /**
+   * @param options.own its own Temporal and PostgreSQL: for a test that kills one, or changes what all databases of a
+   *   server share (roles, settings)
+   * @param options.onProgress lines for people: the first start on a machine may take minutes.
+   */
   static async start(
-    options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' } = {},
+    options: { own?: boolean; onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' } = {},
   ): Promise<Stack> {
     const dir = temporaryFolder('test');
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    const servers = await startServers(dir, log, options);
-    await migrate(servers.databaseUrl, log);
+    const servers = await serversOf({ dir, log, ...options });
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);
     return new Stack(dir, servers, pool, log);
@@ -98,6 +99,7 @@ export class Stack {
         env: {
           ...process.env,
           TEMPORAL_ADDRESS: this.servers.temporalAddress,
+          TEMPORAL_NAMESPACE: this.servers.namespace,
           DATABASE_URL: this.servers.databaseUrl,
           LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
           ...env,
@@ -170,32 +172,13 @@ export class Stack {
 }
 
 /**
- * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that
- * was free may be lost before the server has it; then others are taken.
- */
-async function startServers(
-  dir: string,
-  log: Logger,
-  options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' },
-): Promise<DevServers> {
-  for (let tries = 1; ; tries++) {
-    const ports = { temporal: await freePort(), postgres: await freePort() };
-    try {
-      return await startDevServers({ dir, ui: false, log, ports, ...options });
-    } catch (error) {
-      if (!(error instanceof PortTakenError) || tries === 3) throw error;
-    }
-  }
-}
-
-/**
  * Looks again and again until `look` gives something (not undefined, null or false); fails with `what` after
  * `withinMs`.
  */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | null | false> | T | undefined | null | false,
-  withinMs = 20_000,
+  withinMs = 60_000,
 ): Promise<T> {
   const until = Date.now() + withinMs;
   let last: unknown;

@@ -8,7 +8,7 @@ async function main(): Promise<void> {
   const { config } = await loadConfig(process.argv[2]);
   const worker = await createWorker({
     config,
-    temporal: { address: process.env.TEMPORAL_ADDRESS!, namespace: 'default' },
+    temporal: { address: process.env.TEMPORAL_ADDRESS!, namespace: process.env.TEMPORAL_NAMESPACE! },
     databaseUrl: process.env.DATABASE_URL!,
     metrics: { port: 0 },
     log: pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true })),

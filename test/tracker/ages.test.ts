@@ -82,7 +82,7 @@ describe('on the real PostgreSQL', () => {
     stack = await Stack.start();
     longwatch = await stack.connect();
     database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
-  }, 120_000);
+  });
   afterAll(async () => {
     await database.close();
     await stack.close();

@@ -4,7 +4,7 @@ import { Nodes, trackerOf } from './nodes-kit';
 
 let stack: Stack;
 let cluster: Nodes;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 afterEach(() => cluster.close());
 
@@ -30,7 +30,7 @@ test('the label is changed while the tracker runs: its pools go to the nodes wit
   await eventually('they have moved', () => cluster.kept().two === 3);
   const moved = { node: 'one', end: 'moved', to: 'two' };
   expect(cluster.ended).toMatchObject([moved, moved, moved]);
-}, 60_000);
+});
 
 test('a node that alone may keep a pool takes it above its target, whatever room others have for other pools', async () => {
   cluster = new Nodes(stack, trackerOf('t', { placement: { on: 'gpu' } }));
@@ -40,4 +40,4 @@ test('a node that alone may keep a pool takes it above its target, whatever room
   await eventually('it knows', () => cluster.nodes.get('one')!.placing.placer.settings.places === 1);
   await cluster.open([0, 0, 0]);
   await eventually('it keeps all', () => cluster.kept().one === 3);
-}, 60_000);
+});

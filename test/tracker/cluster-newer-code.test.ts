@@ -10,7 +10,7 @@ import { Nodes, trackerOf } from './nodes-kit';
 
 let stack: Stack;
 let cluster: Nodes;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 afterEach(() => cluster.close());
 
@@ -51,7 +51,7 @@ test('a pool that comes to a node whose code is too old is handed on to one that
   expect(handedOn.length).toBeGreaterThan(0);
   expect(handedOn.every(({ to }) => to === 'new')).toBe(true);
   expect(cluster.failed).toEqual([]);
-}, 60_000);
+});
 
 test('a way back counts as knowing it; where nobody knows it the pool is declined, and the node says so', async () => {
   cluster = new Nodes(stack, release(1));
@@ -84,7 +84,7 @@ test('a way back counts as knowing it; where nobody knows it the pool is decline
   });
   await cluster.add('able', { trackers: [release(2, { 3: same })] });
   await eventually('the one that has a way back keeps it', () => cluster.kept().able === 1);
-}, 60_000);
+});
 
 test('drained, a node keeps what only its code can read, and says so; it gives it to another one of its release', async () => {
   cluster = new Nodes(stack, release(1));
@@ -104,7 +104,7 @@ test('drained, a node keeps what only its code can read, and says so; it gives i
   newer.drain();
   cluster.nodes.get('another')!.drain();
   await eventually('they are handed back at once', () => cluster.kept().another === 0);
-}, 60_000);
+});
 
 test('a node that alone can read a pool takes it above its target, whatever room older ones have', async () => {
   cluster = new Nodes(stack, release(1));
@@ -118,7 +118,7 @@ test('a node that alone can read a pool takes it above its target, whatever room
   await written(1, 3);
   for (const name of ['old', 'new']) await cluster.want(name, 'drained_at = null');
   await eventually('it keeps both', () => cluster.kept().new === 2);
-}, 60_000);
+});
 
 test('a node whose config says nothing of receiving leaves the pool to one that can read it, and keeps it while there is none', async () => {
   cluster = new Nodes(stack, release(1));
@@ -140,4 +140,4 @@ test('a node whose config says nothing of receiving leaves the pool to one that 
   }
   expect(endsOn('plain')).toContainEqual({ pool: 0, node: 'plain', end: 'redirected', to: 'new' });
   expect(cluster.failed).toEqual([]);
-}, 60_000);
+});

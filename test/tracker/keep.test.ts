@@ -180,7 +180,7 @@ test('a pool that cannot be read is tried again and again: the node says so in i
   shift(0);
   await written('zero');
   await eventually('its row has nothing', async () => (await said()) === 0);
-}, 60_000);
+});
 
 test('PostgreSQL that is away, or a newer holder, is not a pool that cannot be begun', async () => {
   const back = swallow(database);
@@ -193,4 +193,4 @@ test('PostgreSQL that is away, or a newer holder, is not a pool that cannot be b
   await shift(0, 5_000, refuse).result.catch(() => undefined);
   await shift(0, 5_000, refuse).result.catch(() => undefined);
   expect(node.failing.said()).toEqual({ pools: 0, example: null });
-}, 60_000);
+});

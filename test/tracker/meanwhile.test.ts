@@ -110,7 +110,7 @@ test('the pool is kept on until the next shift takes it; only that one writes th
   await goesOn();
   for (const one of node.shifts) one.end('handed back');
   await next;
-}, 30_000);
+});
 
 test('whoever has taken it since keeps it, and so does a later attempt of the same shift', async () => {
   await shift(300);
@@ -157,7 +157,7 @@ test('the next shift on this node ends what it has kept on before it begins itse
   expect(seen).toEqual([true]);
   for (const one of node.shifts) one.end('handed back');
   await next;
-}, 30_000);
+});
 
 test('one that the next shift has taken in time is left alone', async () => {
   await shift(300);
@@ -167,13 +167,13 @@ test('one that the next shift has taken in time is left alone', async () => {
   await goesOn();
   expect([...node.shifts].map(({ claim }) => claim.pool)).toEqual([1]);
   expect((await pool()).free).toBe(true);
-}, 30_000);
+});
 
 test('one that was taken and handed back at once, for it was scheduled with another time-out, is kept on as well', async () => {
   await expect(shift(300, { attempt: 2, heartbeatTimeoutMs: 1_234 })).resolves.toMatchObject({ end: 'handed back' });
   await goesOn();
   expect(node.shifts.size).toBe(1);
-}, 30_000);
+});
 
 test('one that PostgreSQL has refused for too long is kept on again', async () => {
   await shift(300);
@@ -182,14 +182,14 @@ test('one that PostgreSQL has refused for too long is kept on again', async () =
   for (const one of node.shifts) one.end('handed back');
   await eventually('it is free', async () => (await pool()).free);
   await goesOn();
-}, 30_000);
+});
 
 test('a node that ends lets it go', async () => {
   await shift(300);
   await goesOn();
   node.drain();
   await eventually('it is free', async () => (await pool()).free);
-}, 30_000);
+});
 
 describe('many at once', () => {
   const POOLS = 40;
@@ -251,7 +251,7 @@ describe('many at once', () => {
     for (const claim of claims) kept.ended(claim, 7);
     await eventually('all are kept on', () => begun.length === POOLS);
     expect(most).toBeLessThanOrEqual(8);
-  }, 30_000);
+  });
 
   test('one that cannot be kept on keeps no other from it; it is said once, and tried again later each time', async () => {
     const tries: number[] = [];
@@ -267,7 +267,7 @@ describe('many at once', () => {
     expect(tries[2]! - tries[1]!).toBeGreaterThan(tries[1]! - tries[0]! + 500);
     expect(said).toHaveLength(1);
     expect(said[0]).toContain('a bug');
-  }, 30_000);
+  });
 
   test('one whose loading does not come to an end keeps no other from it', async () => {
     const { kept, begun } = meanwhile(({ pool }) => (pool === 0 ? new Promise(() => undefined) : Promise.resolve()));
@@ -278,7 +278,7 @@ describe('many at once', () => {
     );
     kept.ended(claims[1]!, 7);
     await eventually('the second one is kept on', () => begun.length === 1);
-  }, 30_000);
+  });
 
   test('one that has crashed is kept on again: there may still be nobody else', async () => {
     const { kept, begun, shifts } = meanwhile(() => Promise.resolve());
@@ -287,7 +287,7 @@ describe('many at once', () => {
     shifts[0]!.end(new Error('a crash'));
     await eventually('it is kept on again', () => begun.length === 2);
     expect(begun).toEqual([8, 9]);
-  }, 30_000);
+  });
 
   test('an outage is nothing to tell, and it is not tried less for it', async () => {
     let tries = 0;
@@ -296,5 +296,5 @@ describe('many at once', () => {
     kept.ended(claims[0]!, 7);
     await eventually('it is kept on', () => begun.length === 1);
     expect(said).toEqual([]);
-  }, 30_000);
+  });
 });

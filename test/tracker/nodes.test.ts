@@ -8,7 +8,7 @@ import { Nodes, trackerOf } from './nodes-kit';
 
 let stack: Stack;
 let cluster: Nodes;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 afterEach(() => cluster.close());
 

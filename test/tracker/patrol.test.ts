@@ -21,7 +21,7 @@ beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log });
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  client = new Client({ connection });
+  client = new Client({ connection, namespace: stack.servers.namespace });
 });
 afterAll(async () => {
   await connection.close();
@@ -121,7 +121,7 @@ test('a server that swallows is not waited for: which run is the current one is 
   const proxy = await Proxy.start(`http://${stack.servers.temporalAddress}`);
   const through = await Connection.connect({ address: new URL(proxy.url).host });
   try {
-    const link = new TemporalLink(new Client({ connection: through }), 300);
+    const link = new TemporalLink(new Client({ connection: through, namespace: stack.servers.namespace }), 300);
     expect(await link.isCurrent('pool/t/11', 'none')).toBe(false);
     proxy.swallow();
     const began = performance.now();

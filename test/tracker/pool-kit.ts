@@ -61,7 +61,7 @@ export class PoolStack {
   }
 
   get client(): Client {
-    return new Client({ connection: this.connection });
+    return new Client({ connection: this.connection, namespace: this.stack.servers.namespace });
   }
 
   /** Workflows and activities, and shifts that come by the shared queue. @returns ends it */
@@ -92,8 +92,12 @@ export class PoolStack {
   }
 
   /** One of the SDK's workers. @returns ends it */
-  async run(options: Omit<WorkerOptions, 'connection'>): Promise<() => Promise<void>> {
-    const worker = await Worker.create({ connection: this.native, ...options });
+  async run(options: Omit<WorkerOptions, 'connection' | 'namespace'>): Promise<() => Promise<void>> {
+    const worker = await Worker.create({
+      connection: this.native,
+      namespace: this.stack.servers.namespace,
+      ...options,
+    });
     const ended = worker.run();
     const stop = async (): Promise<void> => {
       if (worker.getState() === 'RUNNING') worker.shutdown();

@@ -88,7 +88,7 @@ test('the next attempt, and not the next shift, is on the other node', async () 
   });
   for (const { pool, shift } of before)
     expect(after.find((row) => row.pool === pool)).toMatchObject({ shift, attempt: 2 });
-}, 120_000);
+});
 
 test('a frozen node swallows no attempt: each pool is on the other node by the one after it', async () => {
   const frozen = stack.workerProcess(FILE, { LONGWATCH_NODE: 'frozen', UPSTREAM });
@@ -109,4 +109,4 @@ test('a frozen node swallows no attempt: each pool is on the other node by the o
   });
   for (const { pool, shift, attempt } of mine(before))
     expect(after.find((row) => row.pool === pool)).toMatchObject({ node: 'other', shift, attempt: attempt + 1 });
-}, 120_000);
+});

@@ -123,7 +123,7 @@ test('a bundle without the converters of the worker is refused, one with them is
       /^Temporal does not answer/,
     );
   }
-}, 60_000);
+});
 
 test('what is no workflow may have any name', async () => {
   const at = file(

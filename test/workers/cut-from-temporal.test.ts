@@ -68,10 +68,10 @@ test('its ids are asked for all the time, it is given nothing while it is cut of
   await tracker.add(ids, { wait: true });
   await eventually('the one worker keeps all', async () => (await kept('cut')) === POOLS);
   await stack.worker(config, { nodeName: 'whole' });
-  await eventually('each has some', async () => (await kept('whole')) >= 4, 40_000);
+  await eventually('each has some', async () => (await kept('whole')) >= 4);
 
   proxy.swallow();
-  await eventually('the other one keeps all', async () => (await kept('whole')) === POOLS, 60_000);
+  await eventually('the other one keeps all', async () => (await kept('whole')) === POOLS);
   await eventually('it says so', isCutOff);
   // Both look at their shares each second.
   const before = await tokens();
@@ -83,7 +83,7 @@ test('its ids are asked for all the time, it is given nothing while it is cut of
   expect(await isCutOff()).toBe(true);
 
   proxy.pass();
-  await eventually('it has pools again', async () => (await kept('cut')) >= 4, 60_000);
+  await eventually('it has pools again', async () => (await kept('cut')) >= 4);
   expect(await isCutOff()).toBe(false);
   expect(asked.size).toBe(ids.length);
   expect(longestMs).toBeLessThan(WAITED_MS);

@@ -14,7 +14,7 @@ let stack: Stack;
 let database: Database;
 let connection: Connection;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
 });

@@ -14,7 +14,7 @@ const config = defineConfig({
 });
 
 let stack: Stack;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack?.close());
 
 const shifts = async () =>
@@ -73,4 +73,4 @@ test('it is given nothing before it works, and its share at once when it does', 
   }
   await second.shutdown();
   await ended;
-}, 90_000);
+});

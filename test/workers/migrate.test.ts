@@ -16,7 +16,7 @@ const log = pino({ level: 'silent' });
 let stack: Stack;
 let older: string;
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   older = mkdtempSync(path.join(tmpdir(), 'longwatch-migrations-'));
 });
 afterAll(async () => {

@@ -6,7 +6,7 @@ import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';
 
 let stack: Stack;
-beforeAll(async () => (stack = await Stack.start()), 120_000);
+beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 afterEach(() => jest.useRealTimers());
 

@@ -38,9 +38,9 @@ describe('on a real server', () => {
   let stack: Stack;
   let connection: Connection;
   beforeAll(async () => {
-    stack = await Stack.start();
+    stack = await Stack.start({ own: true });
     connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  }, 120_000);
+  });
   afterAll(async () => {
     await connection.close();
     await stack.close();

@@ -26,7 +26,7 @@ beforeAll(async () => {
     log: stack.log,
     workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
   };
-}, 120_000);
+});
 afterAll(() => stack.close());
 
 /** Timers, sockets, servers and threads of this process, and the sessions of the database that are not ours. */

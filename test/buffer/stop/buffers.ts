@@ -108,9 +108,9 @@ beforeAll(async () => {
   await stack.worker(config);
   longwatch = await stack.connect();
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  temporal = new Client({ connection });
+  temporal = new Client({ connection, namespace: stack.servers.namespace });
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
-}, 90_000);
+});
 afterAll(async () => {
   await database?.close();
   await connection?.close();

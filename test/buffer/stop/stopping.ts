@@ -94,7 +94,7 @@ test('a shard that is ended by force while its buffer stops goes on, and ends: s
   await buffer.start();
   expect(await drained(buffer)).toMatchObject({ accepted: 3, done: 3 });
   expect(asc([...new Set(seen.halted)])).toEqual([1, 2, 3]);
-}, 120_000);
+});
 
 test('options are shown with where they come from, and changed while it runs', async () => {
   const buffer = longwatch.buffer('set');

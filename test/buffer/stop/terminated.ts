@@ -47,19 +47,15 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   await temporal.workflow.getHandle(bufferWorkflowId('cut')).terminate('by hand');
   await plain.start();
   // Until a shard has read its history it is shown as it last reported.
-  const there = await eventually(
-    'all of them are there',
-    async () => {
-      const status = await plain.status();
-      return status.ageMs === 0 && status.accepted >= 1_100 && status;
-    },
-    60_000,
-  );
+  const there = await eventually('all of them are there', async () => {
+    const status = await plain.status();
+    return status.ageMs === 0 && status.accepted >= 1_100 && status;
+  });
   expect(there).toMatchObject({ state: 'paused', accepted: 1_100, pending: 1_100, balanced: true });
   await plain.resume();
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
-}, 120_000);
+});
 
 test('what was accepted by updates and signals right before a shard is terminated is there once, time after time, and in its order', async () => {
   const buffer = longwatch.buffer('torn');
@@ -84,7 +80,7 @@ test('what was accepted by updates and signals right before a shard is terminate
   expect(await drained(buffer)).toMatchObject({ accepted: 180, done: 180, balanced: true });
   expect(seen.torn!.slice(0, 60)).toEqual(range(6).flatMap((round) => range(10, round * 30 + 20)));
   expect(asc(seen.torn)).toEqual(range(180));
-}, 120_000);
+});
 
 test('of entries with keys, some of them in PostgreSQL, the newest is handled after its shards were terminated too', async () => {
   const ids = 600;
@@ -118,7 +114,7 @@ test('of entries with keys, some of them in PostgreSQL, the newest is handled af
   expect(await drained(buffer)).toMatchObject({ accepted: 3 * ids, dead: 0 });
   const last = new Map(seen.newest!.map((value) => [Math.floor(value / 10), value % 10]));
   expect(range(ids).map((id) => last.get(id))).toEqual(range(ids).map(() => 2));
-}, 120_000);
+});
 
 test('a run that was ended before its first task, and ended again before the next, still has what was said to it', async () => {
   const link = new TemporalLink(temporal);

@@ -10,7 +10,7 @@ let longwatch: Longwatch;
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await stack.sql('truncate longwatch.tracker cascade');

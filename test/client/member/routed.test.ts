@@ -20,7 +20,7 @@ let stack: Stack;
 let longwatch: Longwatch;
 beforeAll(async () => {
   stack = await Stack.start();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await stack.sql('truncate longwatch.tracker cascade');

@@ -35,7 +35,7 @@ let database: Database;
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
-}, 120_000);
+});
 afterAll(async () => {
   await database?.close();
   await stack?.close();
@@ -140,7 +140,7 @@ test.each([
 });
 
 test('a request without a reply ends with its time, and tells the node until when', async () => {
-  const request = room().request(1, { timeout: 300 });
+  const request = room().request(1, { timeout: 2_000 });
   const [row] = await asked();
   await expect(request).rejects.toThrow(RequestTimedOutError);
   await expect(request).rejects.toMatchObject({ accepted: true });
@@ -148,7 +148,7 @@ test('a request without a reply ends with its time, and tells the node until whe
     `select extract(epoch from deadline - told_at)::float8 * 1000 as ms from longwatch.mail where request = $1`,
     [row!.request],
   );
-  expect(times!.ms).toBeCloseTo(300, 0);
+  expect(times!.ms).toBeCloseTo(2_000, 0);
 });
 
 test('a request that is cancelled ends at once', async () => {
@@ -165,11 +165,21 @@ test('many replies at once are all read', async () => {
   const rows = await asked(250);
   for (const row of rows) await answer(row, row.json);
   expect(await Promise.all(requests)).toEqual(Array.from({ length: 250 }, (_, i) => i));
-}, 60_000);
+});
+
+/** Its time may end just when the sender asks once more; then nobody knows, though nothing is stored. */
+async function noRoomFor(message: number, member?: string): Promise<void> {
+  await eventually('it is refused for want of room', async () => {
+    const error: unknown = await room(member)
+      .send(message, { timeout: 300 })
+      .catch((thrown: unknown) => thrown);
+    return error instanceof MailboxFullError;
+  });
+}
 
 test('the mailbox of a member is bounded; a sender waits for room and goes on when there is some', async () => {
   await Promise.all([1, 2, 3].map((n) => room().send(n)));
-  await expect(room().send(4, { timeout: 300 })).rejects.toThrow(MailboxFullError);
+  await noRoomFor(4);
   const waits = room().send(5, { timeout: '20s' });
   await room('other').send(6);
   await stack.sql(`delete from longwatch.mail where json = '1'`);
@@ -218,7 +228,7 @@ test.each([
     await leave();
     await room().send(1);
     await eventually('it was counted', async () => (await full())[0]);
-    const refused = room('other').send(2, { timeout: 300 });
+    const refused = room('other').send(2, { timeout: 2_000 });
     await expect(refused).rejects.toThrow(MailboxFullError);
     await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
     await expect(refused).rejects.toThrow(
@@ -229,7 +239,6 @@ test.each([
     await waits;
     expect(await full()).toEqual([]);
   },
-  60_000,
 );
 
 test('what cannot be sent is refused, and says what to do', async () => {

@@ -44,9 +44,18 @@ class Store implements MailStore {
   }
 }
 
+/** The time of a letter that waits until the test says that it is over. */
+const ITS_TIME = 3_600_000;
+const isOver = (): void => {
+  for (const [end, ms] of timers.mock.calls) if (ms === ITS_TIME) end();
+};
+
 let store: Store;
 let sender: TrackerSender;
+let timers: jest.SpyInstance<NodeJS.Timeout, [() => void, number?]>;
+afterEach(() => timers.mockRestore());
 beforeEach(() => {
+  timers = jest.spyOn(globalThis, 'setTimeout');
   store = new Store();
   sender = new TrackerSender('t', store);
 });
@@ -62,6 +71,8 @@ const send = (member: string, message: string, options: SendOptions = {}) => {
   );
   return sent;
 };
+/** The sender has heard the answer that it was given just now. */
+const toldToWait = () => new Promise(setImmediate);
 const texts = ({ batch }: Call) => batch.map(({ json }) => JSON.parse(json) as string);
 
 test('what is sent in one moment shares a batch, and the next one waits for its outcome', async () => {
@@ -122,8 +133,10 @@ test('a full mailbox keeps back what follows it, and nobody else', async () => {
 });
 
 test('a mailbox that has no room in time: not accepted, and what follows it goes on', async () => {
-  const full = send('a', '1', { timeout: 100 });
+  const full = send('a', '1', { timeout: ITS_TIME });
   (await store.call(0)).answer(['wait']);
+  await toldToWait();
+  isOver();
   await expect(full).rejects.toThrow(MailboxFullError);
   await expect(full).rejects.toMatchObject({ accepted: false, tracker: 't', member: 'a' });
   void send('a', '2');
@@ -135,9 +148,10 @@ test('a mailbox that has no room in time: not accepted, and what follows it goes
 });
 
 test('no answer in time: it is not known; nobody tells it again, and the next one leaves', async () => {
-  const lost = send('a', '1', { timeout: 1_000 });
+  const lost = send('a', '1', { timeout: ITS_TIME });
   (await store.call(0)).fail(away);
   (await store.call(1)).fail(away);
+  isOver();
   await expect(lost).rejects.toThrow(SendUnansweredError);
   await expect(lost).rejects.toMatchObject({ accepted: 'unknown', cause: away });
   void send('a', '2');
@@ -154,10 +168,12 @@ test.each([
   ['told to wait', 'wait'],
   ['too old', 'too old'],
 ] as const)('after an answer that was lost nobody says that it was not accepted: %s', async (_what, admission) => {
-  const sent = send('a', '1', { timeout: 200 });
+  const sent = send('a', '1', { timeout: ITS_TIME });
   // It is stored, and that nobody hears: the mailbox is full of it when it is told again.
   (await store.call(0)).fail(away);
   (await store.call(1)).answer([admission]);
+  await toldToWait();
+  if (admission === 'wait') isOver();
   await expect(sent).rejects.toMatchObject({ accepted: 'unknown' });
   await sender.idle();
 });

@@ -20,7 +20,7 @@ const slot = (id: string) => slotOf(hashId(id));
 beforeAll(async () => {
   stack = await Stack.start();
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await stack.sql('truncate longwatch.tracker cascade');

@@ -12,7 +12,7 @@ export let one: TestNode;
 export let two: TestNode;
 
 beforeAll(async () => {
-  stack = await Stack.start();
+  stack = await Stack.start({ own: true });
   await stack.sql('create table effect (task text primary key)');
   await stack.sql('create table other (id int primary key)');
 });

@@ -37,10 +37,10 @@ beforeEach(async () => {
   chain = new Chain({ url: anvil.url });
   closers.push(() => chain.close());
   longwatch = await stack.connect();
-}, 120_000);
+});
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
-}, 60_000);
+});
 
 /** All of the chain is indexed, as far as the tables know; then every row is compared. */
 async function agree(): Promise<void> {
@@ -62,7 +62,7 @@ async function agree(): Promise<void> {
 }
 
 const stored = (least: number) =>
-  eventually(`${least} blocks are stored`, async () => (await counts(database.pool)).blocks >= least, 60_000);
+  eventually(`${least} blocks are stored`, async () => (await counts(database.pool)).blocks >= least);
 
 test('reorganisations of depth 1, 7 and 60 in the middle of indexing, while the chain grows and a worker is killed', async () => {
   const env = { RPC_URL: anvil.url };
@@ -91,6 +91,6 @@ test('a node that answers every other request wrongly: all is indexed, and nothi
   await startExample(longwatch);
   await traffic.mine(20);
   await traffic.reorganise(7);
-  await eventually('each fault was shown', () => FAULTS.every((fault) => proxy.shown[fault] > 0), 60_000);
+  await eventually('each fault was shown', () => FAULTS.every((fault) => proxy.shown[fault] > 0));
   await agree();
 }, 240_000);

@@ -31,7 +31,7 @@ beforeAll(async () => {
   dir = temporaryFolder('chains');
   closers.push(() => rmSync(dir, { recursive: true, force: true }));
   ({ database, databaseUrl } = await startTables(dir, closers));
-}, 120_000);
+});
 afterAll(() => end(closers));
 beforeEach(async () => {
   node = await startFakeNode();

@@ -13,7 +13,7 @@ let kit: Kit;
 beforeAll(async () => {
   kit = await Kit.start();
   await kit.traffic.mine(150);
-}, 120_000);
+});
 afterAll(() => kit?.close());
 beforeEach(() => kit.empty());
 

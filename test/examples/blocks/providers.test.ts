@@ -13,7 +13,7 @@ let node: FakeNode;
 let chain: Chain;
 beforeEach(async () => {
   node = await startFakeNode();
-  chain = new Chain({ url: node.url, timeoutMs: 1_000 });
+  chain = new Chain({ url: node.url, timeoutMs: 60_000 });
 });
 afterEach(async () => {
   await chain.close();

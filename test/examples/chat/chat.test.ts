@@ -21,7 +21,7 @@ beforeAll(async () => {
   for (const { name, options } of resolveConfig(config).trackers) await longwatch.tracker(name).start(options);
   front = new Front(longwatch);
   address = await front.start();
-}, 120_000);
+});
 afterAll(async () => {
   await front?.close();
   await stack?.close();
@@ -62,7 +62,7 @@ test('two users in a room see what each of them says, once and in one order', as
     const { here } = await longwatch.tracker(rooms).member('lobby').request({ since: 0 });
     return here.length === 0;
   });
-}, 60_000);
+});
 
 test.each([
   ['/rooms/lobby?user=', {}],
@@ -123,4 +123,4 @@ test('numbered words of two programs: as many as were accepted are handled, each
   });
   expect(handled).toMatchObject({ words: sent, lines: sent, wrong: 0 });
   expect(speakers.flatMap(({ failures }) => failures)).toEqual([]);
-}, 90_000);
+});

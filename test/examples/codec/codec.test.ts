@@ -112,7 +112,7 @@ test('a profile that names a codec server is refused where no codec is given', a
 
 describe('with it in the config', () => {
   let stack: Stack;
-  beforeAll(async () => (stack = await Stack.start()), 120_000);
+  beforeAll(async () => (stack = await Stack.start()));
   afterAll(() => stack.close());
 
   test('the histories of a tracker, its pool, a buffer, its shard and a saga have nothing in clear', async () => {

@@ -280,4 +280,4 @@ test('npm run example says which examples there are', () => {
   expect(wrong.status).toBe(2);
   expect(wrong.stderr).toMatch(/^There is no example 'nonsense' to run\. There is: .+\.\n$/);
   expect(run().status).toBe(2);
-}, 20_000);
+});

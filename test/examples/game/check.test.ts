@@ -30,7 +30,7 @@ let load: Load;
 beforeAll(async () => {
   stack = await Stack.start();
   await migrateGame(stack.servers.databaseUrl, stack.log);
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 beforeEach(async () => {

@@ -8,7 +8,7 @@ import { eventually, Stack } from '../../support/stack';
 let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 const migrate = () => migrateGame(stack.servers.databaseUrl, stack.log);

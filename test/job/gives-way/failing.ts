@@ -76,7 +76,7 @@ describe('a decay', () => {
     expect(await stack.begin(node, 'item', order).result).toMatchObject({ end: 'done', rows: 1_500, failed: 1_500 });
     expect(await left('item')).toBe(1_500);
     expect(await stack.number(`select count(*) from longwatch.failed_row where job = 'item'`)).toBe(1_500);
-  }, 60_000);
+  });
 
   test.each([
     ['kept', 'before delete on kept', 'old', 'if old.id % 10 = 0 then return null; end if; return old;', 100],

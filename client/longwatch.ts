@@ -17,6 +17,7 @@ import { actorOf } from '../activities/lib/audit';
 import { pageOfAudit, readAudit, type AuditOptions, type AuditPageOptions, type AuditRow } from './audit';
 import { BudgetHandle } from './budget';
 import { BufferHandle } from './buffer/handle';
+import { readNow } from './clock';
 import { NodeHandle } from './cluster/node';
 import { readNodes, type ClusterReport } from './cluster/nodes';
 import {
@@ -30,6 +31,7 @@ import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
 import { Post } from './member/post';
 import type { Page } from './page';
+import { iso } from './iso';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
@@ -180,6 +182,11 @@ export class Longwatch {
    */
   replica(): Promise<ReplicaSummary | undefined> {
     return readReplica(this.connections);
+  }
+
+  /** The time of the database, ISO 8601: an age is reckoned by it and not by the clock of who asks. */
+  async now(): Promise<string> {
+    return iso(await readNow(this.connections));
   }
 
   /** All that is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */

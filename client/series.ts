@@ -11,6 +11,7 @@ import { LATE_BOUNDS_MS, percentile } from '../activities/tracker/shift/lateness
 import type { Duration } from '../config/define/types';
 import { parseDuration } from '../config/values';
 import { unstorable } from '../workflows/lib/text';
+import { readNow } from './clock';
 import type { Connections } from './connections';
 import { InvalidRangeError } from './errors';
 import { isText, pageOf, pageSize, placeOf, type Page, type PageOptions } from './page';
@@ -89,8 +90,6 @@ export const ROWS_OF_ALL: Statement = {
          ) s
          order by t.name, s.at`,
 };
-
-const NOW: Statement = { name: 'client-series-now', text: `select ${ms('now()')} as now` };
 
 /** The years that PostgreSQL and JavaScript both write with four digits. */
 const [EARLIEST_MS, LATEST_MS] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T00:00:00Z')];
@@ -194,8 +193,7 @@ async function readOf(
 }
 
 async function rangeOf(connections: Connections, { from, to, step }: SeriesOptions, things = 1): Promise<Range> {
-  const [row] = await connections.read<{ now: number }>(NOW);
-  return rangeAt(row!.now, { from, to, step }, things);
+  return rangeAt(await readNow(connections), { from, to, step }, things);
 }
 
 const pointsOf = ({ from, to, stepMs }: Omit<Range, 'rows'>): number => (to - from) / stepMs;

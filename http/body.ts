@@ -16,14 +16,12 @@ export async function readText(request: Request, most = MOST_BYTES): Promise<str
     throw new ApiError(415, 'InvalidRequest', 'the body must be sent as it is, without a content-encoding');
   const said = Number(request.headers.get('content-length') ?? 0);
   if (said > most) throw tooLarge(most);
+  if (request.headers.get('content-length') === '0') return '';
+  // A framework has read it, and hands on what is left; or it still holds the stream.
+  if (request.bodyUsed || request.body?.locked) throw taken();
   const body = await readBytes(request, most);
   // A command on some things, without its body, is one on all of them.
-  if (body.byteLength < said || (body.byteLength === 0 && request.headers.has('transfer-encoding')))
-    throw new ApiError(
-      400,
-      'InvalidRequest',
-      'the body that was announced has not come: in a program, mount the dashboard before what reads bodies (express.json(), say)',
-    );
+  if (body.byteLength < said || (body.byteLength === 0 && request.headers.has('transfer-encoding'))) throw taken();
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch {
@@ -79,6 +77,13 @@ function isDeeper(value: unknown, most: number): boolean {
   }
   return false;
 }
+
+const taken = (): ApiError =>
+  new ApiError(
+    400,
+    'InvalidRequest',
+    'the body that was announced has not come: in a program, mount the dashboard before what reads bodies (express.json(), say)',
+  );
 
 const tooLarge = (most: number): ApiError => {
   const size = most < MOST_BYTES ? `${most} bytes` : `${most / 1024 / 1024} MB`;

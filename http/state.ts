@@ -9,7 +9,7 @@ import type { Longwatch } from '../client/longwatch';
 import type { Status } from '../client/status';
 
 export interface State {
-  /** When it was read. */
+  /** When it was read, by the database's clock, as all times in it. */
   at: string;
   status: Status;
   cluster: ClusterReport;
@@ -20,13 +20,14 @@ export interface State {
 
 /** @param doctor one that was asked a moment ago; it costs more than all the others */
 export async function readState(longwatch: Longwatch, doctor?: Diagnosis): Promise<State> {
-  const [status, cluster, buckets, diagnosis] = await Promise.all([
+  const [at, status, cluster, buckets, diagnosis] = await Promise.all([
+    longwatch.now(),
     longwatch.status(),
     longwatch.nodes(),
     longwatch.budget.list({ most: 100 }),
     doctor ?? longwatch.doctor(),
   ]);
-  return { at: new Date().toISOString(), status, cluster, doctor: diagnosis, buckets };
+  return { at, status, cluster, doctor: diagnosis, buckets };
 }
 
 /** The parts of a state as they are told: what has not changed is not told again. */

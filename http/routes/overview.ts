@@ -55,7 +55,7 @@ export const OVERVIEW_ROUTES = [
     tag,
     summary: 'All that the stream tells, at one moment',
     answer: StateShape,
-    covers: [],
+    covers: ['Longwatch.now'],
     run: ({ longwatch }) => readState(longwatch),
   }),
   route({

@@ -37,7 +37,7 @@ export const StatusShape = shapeOf<Status>()(
 
 export const StateShape = z
   .object({
-    at: Time,
+    at: Time.openapi({ description: "when it was read, by the database's clock" }),
     status: StatusShape,
     cluster: Cluster,
     doctor: Doctor,

@@ -36,6 +36,7 @@ const longwatch: Table<Longwatch> = {
   environment: { none: '/me says it' },
   close: { none: 'the connection is the server’s own' },
   kindOf: 'route',
+  now: 'route',
   jobs: 'route',
   trackers: 'route',
   bufferNames: 'route',

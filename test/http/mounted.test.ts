@@ -59,3 +59,24 @@ test('a command whose body was read before it is refused: without its ids it wou
   // One that has none is one on all.
   expect((await fetch(`${url}/api/v1/trackers/things/refetch`, { method: 'POST' })).status).toBe(503);
 });
+
+test('nor where nobody has said how long the body is: a framework that hands on the request itself has read it', async () => {
+  const dashboard = dashboardWith({ open: true });
+  const url = 'http://localhost/api/v1/trackers/things/refetch';
+  const request = (): Request => new Request(url, { method: 'POST', headers: json, body: IDS });
+  expect((await dashboard(request())).status).toBe(503);
+  const taken = request();
+  await taken.text();
+  const held = request();
+  held.body!.getReader();
+  for (const used of [taken, held]) {
+    const refused = await dashboard(used);
+    expect([refused.status, await refused.text()]).toEqual([
+      400,
+      expect.stringContaining('mount the dashboard before what reads bodies') as string,
+    ]);
+  }
+  const empty = new Request(url, { method: 'POST', headers: { 'content-length': '0' }, body: '' });
+  await empty.text();
+  expect((await dashboard(empty)).status).toBe(503);
+});

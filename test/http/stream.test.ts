@@ -48,6 +48,20 @@ test('a snapshot, then what has changed, which makes the same as a new snapshot'
   await Promise.all([leave(), again.leave()]);
 });
 
+test('its time is the one by which all other times of it go: that of the database, whatever the clock here says', async () => {
+  // Only dates: timers go on.
+  const real = ['nextTick', 'queueMicrotask', 'setTimeout', 'setInterval', 'setImmediate', 'performance', 'hrtime'];
+  const doNotFake = [...real, 'clearTimeout', 'clearInterval', 'clearImmediate'] as never[];
+  jest.useFakeTimers({ now: Date.now() + 2 * 3_600_000, doNotFake });
+  try {
+    const { body } = await desk.ask('/state');
+    const { at, cluster } = body as { at: string; cluster: { nodes: { seenAt: string }[] } };
+    expect(Math.abs(Date.parse(at) - Date.parse(cluster.nodes[0]!.seenAt))).toBeLessThan(60_000);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
 test('one reading a second for all, and none when nobody listens', async () => {
   const pages = await Promise.all(Array.from({ length: 20 }, () => listen(dashboard)));
   for (const page of pages) expect((await page.next()).event).toBe('snapshot');

@@ -177,6 +177,8 @@ function appOf(parts: Parts): Hono<Env> {
   // A program that mounts it may have taken the prefix off already.
   const pathOf = (url: string): string => {
     const { pathname } = new URL(url);
+    // It may be `/api`, which is the beginning of addresses of ours.
+    if (pathname.startsWith(`${API}/`) && !pathname.startsWith(`${prefix}${API}/`)) return pathname;
     return pathname === prefix || pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) || '/' : pathname;
   };
   const app = new Hono<Env>({ getPath: (request) => pathOf(request.url) });

@@ -3,7 +3,7 @@
  * `authenticate`, or all, where it is `open`. A page of another site may change nothing. Called by `app.ts` before a
  * route is looked at.
  */
-import { checkOrigin, type Hosts } from './guard';
+import { checkOrigin, hostOf, type Hosts } from './guard';
 import { ApiError } from './problems';
 import { callerOf, isRole, Tries, type Caller, type KnownToken, type LetIn } from './who';
 
@@ -18,7 +18,6 @@ export type Way =
   | { by: 'tokens'; tokens: readonly KnownToken[] }
   | { by: 'program'; authenticate: Authenticate };
 
-const COOKIE = 'longwatch';
 const WEEK_S = 7 * 86_400;
 
 export class Gate {
@@ -112,14 +111,21 @@ function tooMany(waitMs: number): ApiError {
 function tokenOf(request: Request): { token?: string; isCookie: boolean } {
   const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '') ?? [];
   if (token !== undefined) return { token, isCookie: false };
-  const [, cookie] = new RegExp(`(?:^|;\\s*)${COOKIE}=([^;\\s]+)`).exec(request.headers.get('cookie') ?? '') ?? [];
+  const given = new RegExp(`(?:^|;\\s*)${cookieName(request)}=([^;\\s]+)`);
+  const [, cookie] = given.exec(request.headers.get('cookie') ?? '') ?? [];
   return { token: cookie, isCookie: true };
+}
+
+/** Browsers send a cookie to all ports of its host: beside another dashboard each has its own. */
+function cookieName(request: Request): string {
+  const [, port] = /:(\d{1,5})$/.exec(hostOf(request)) ?? [];
+  return port === undefined ? 'longwatch' : `longwatch-${port}`;
 }
 
 /** Without a path of its own it is for the folder of the address that sets it: `…/api/v1`, under any prefix. */
 function cookieOf(token: string, seconds: number, request: Request): string {
   const isSafe = request.url.startsWith('https:') || request.headers.get('x-forwarded-proto') === 'https';
-  return `${COOKIE}=${token}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSafe ? '; Secure' : ''}`;
+  return `${cookieName(request)}=${token}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSafe ? '; Secure' : ''}`;
 }
 
 const isJson = (request: Request): boolean =>

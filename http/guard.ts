@@ -76,7 +76,8 @@ const otherSite = (from?: string): ApiError =>
       : `a page of another site may not ask for this, and ${from.slice(0, 100)} is not known as its own; name its hosts: longwatch dashboard --host-name NAME, or the option \`hosts\``,
   );
 
-const hostOf = (request: Request): string => request.headers.get('host') ?? new URL(request.url).host;
+/** As it is asked for, with the port where that is not the usual one. */
+export const hostOf = (request: Request): string => request.headers.get('host') ?? new URL(request.url).host;
 
 function hostOfUrl(origin: string): string | undefined {
   try {

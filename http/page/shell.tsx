@@ -9,6 +9,7 @@ import { OLD_MS, useLive, type Live } from './lib/live';
 import { MeContext, type Me } from './lib/me';
 import { useIsOfAnotherRelease } from './lib/release';
 import { href, useRoute, type Route } from './lib/route';
+import { useCurrentSeen } from './lib/seen';
 import { useSession } from './lib/session';
 import { useTheme, type Theme } from './lib/theme';
 import { useOwnNow } from './lib/use';
@@ -112,8 +113,9 @@ function skip(event: Event): void {
 }
 
 function Rail({ route, live }: { route: Route; live: Live }) {
+  const row = useCurrentSeen(route.path[0] ?? '');
   return (
-    <nav class="rail" aria-label="Pages">
+    <nav class="rail" aria-label="Pages" ref={row}>
       <ul>
         {PLACES.map(({ id, name, count }) => {
           const is = (route.path[0] ?? '') === id;
@@ -185,6 +187,7 @@ function Main({ route, live }: { route: Route; live: Live }) {
   return (
     <main id="main" ref={main} tabIndex={-1}>
       <Broken live={live} />
+      <Replica live={live} />
       <Release />
       <Boundary place={place}>
         <Page route={route} live={live} />
@@ -201,6 +204,24 @@ function Release() {
       <button type="button" class="link" onClick={() => location.reload()}>
         load it again
       </button>
+    </p>
+  );
+}
+
+/** A replica that is as far behind as this is one that follows. Milliseconds. */
+const FOLLOWS_MS = 5_000;
+
+/** The stream is live, and what it says is not. */
+function Replica({ live: { state } }: { live: Live }) {
+  if (!state?.status.replica) return null;
+  const { behindMs } = state.status.replica;
+  if (behindMs !== null && behindMs < FOLLOWS_MS) return null;
+  return (
+    <p class="broken" role="note">
+      <State is="problem" word="Trackers, buffers, jobs and all lists are read from a replica " />
+      {behindMs === null
+        ? 'that has not followed anything yet.'
+        : `that is ${duration(behindMs)} behind: they are as they were then.`}
     </p>
   );
 }

@@ -7,7 +7,8 @@ import { all, listOf } from '../shapes/shape';
 
 const tag = 'upstreams';
 const on = '/upstreams/{upstream}';
-const MONTH_MS = 30 * 86_400_000;
+/** As the library's own. */
+const LONGEST_CLOSING_MS = 366 * 86_400_000;
 const Which = text(2_000).openapi({
   description: 'one bucket, or `esi/errors` for all keys of a limit',
   example: 'esi/group:90000001',
@@ -105,7 +106,7 @@ export const UPSTREAM_ROUTES = [
     id: 'closeBuckets',
     tag,
     summary: 'No node sends for these buckets for so long, whatever the upstream says meanwhile',
-    body: z.strictObject({ bucket: Which, forMs: z.number().int().positive().max(MONTH_MS), why: Why }),
+    body: z.strictObject({ bucket: Which, forMs: z.number().int().positive().max(LONGEST_CLOSING_MS), why: Why }),
     answer: listOf(Bucket),
     covers: ['BudgetHandle.close'],
     run: async ({ longwatch, body: { bucket, forMs, ...command } }) =>

@@ -221,6 +221,29 @@ describe('tokens', () => {
       expect(out.headers.get('set-cookie')).toMatch(/^longwatch=; Max-Age=0;/);
     });
 
+    test('two dashboards on ports of one host do not take each other out: browsers send cookies to all ports', async () => {
+      const [ours, theirs] = [one(), one()];
+      const jar = new Map<string, string>();
+      const keep = (response: Response): void => {
+        const [name, value] = response.headers.get('set-cookie')!.split(';')[0]!.split('=');
+        jar.set(name!, value!);
+      };
+      keep(await login(ours, tokens.operate!.token, 'http://127.0.0.1:8765'));
+      keep(await login(theirs, tokens.read!.token, 'http://127.0.0.1:8766'));
+      const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
+      const who = async (dashboard: Dashboard, port: number) =>
+        (await get(dashboard, `http://127.0.0.1:${port}/api/v1/me`, { cookie })).json() as Promise<unknown>;
+      expect(await who(ours, 8765)).toMatchObject({ role: 'operate' });
+      expect(await who(theirs, 8766)).toMatchObject({ role: 'read' });
+      keep(await post(theirs, 'http://127.0.0.1:8766/api/v1/logout', {}, { cookie }));
+      expect(jar).toEqual(
+        new Map([
+          ['longwatch-8765', tokens.operate!.token],
+          ['longwatch-8766', ''],
+        ]),
+      );
+    });
+
     test('goes by https only where it came by it', async () => {
       const response = await login(dashboardWith({ tokens: known }), tokens.read!.token, 'https://ops.example.com');
       expect(response.headers.get('set-cookie')).toMatch(/; Secure$/);
@@ -250,6 +273,13 @@ describe('tokens', () => {
       expect((await login(dashboardWith({ open: true }), 'x')).status).toBe(404);
     });
   });
+});
+
+test('what is closed by hand for a year at most is closed so by every way', async () => {
+  const dashboard = dashboardWith({ open: true });
+  const close = (days: number) =>
+    post(dashboard, 'http://localhost/api/v1/buckets/close', { bucket: 'esi/errors', forMs: days * 86_400_000 });
+  expect([(await close(366)).status, (await close(367)).status]).toEqual([503, 400]);
 });
 
 test('a name of the query that is not known is refused, and so is one where there are none', async () => {

@@ -47,6 +47,15 @@ test.each([
   for (const body of [IDS, streamed()]) expect((await refetch(url, body)).status).toBe(503);
 });
 
+test.each(['/api', '/api/v1', '/x'])(
+  'below %s, whether what stands before it takes that off or not',
+  async (prefix) => {
+    const dashboard = dashboardWith({ open: true, prefix });
+    for (const path of [`${prefix}/api/v1/me`, '/api/v1/me'])
+      expect([path, (await dashboard(new Request(`http://localhost${path}`))).status]).toEqual([path, 200]);
+  },
+);
+
 test('a command whose body was read before it is refused: without its ids it would be one on all members', async () => {
   const url = await mounted(async (request) => {
     await text(request);

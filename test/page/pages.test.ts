@@ -4,6 +4,7 @@
  */
 import type { Page } from 'playwright-core';
 import type { State } from '../../http/page/lib/state';
+import { eventually } from '../support/stack';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
 import { builtPage } from './support/built';
@@ -63,6 +64,15 @@ const SIZES = {
   many: { state: of(1_000), answers: 100_000 },
 };
 
+/** Names of rows in fewer pixels than a short word needs. */
+const NARROW_NAMES = `[...document.querySelectorAll('tbody th')]
+  .filter((name) => name.getBoundingClientRect().width < 80 && name.textContent.length > 4)
+  .map((name) => name.textContent)`;
+/** The page, and the part of a thing, that the reader is on: out of the row of links. */
+const OUT_OF_SIGHT = `[...document.querySelectorAll('nav [aria-current]')]
+  .filter((link) => link.getBoundingClientRect().right > innerWidth + 1 || link.getBoundingClientRect().left < -1)
+  .map((link) => link.textContent)`;
+
 const built = builtPage();
 
 describeInBrowser('every page', () => {
@@ -89,6 +99,11 @@ describeInBrowser('every page', () => {
       expect([hash, await overflows(page)]).toEqual([hash, false]);
       await page.setViewportSize({ width: 390, height: 844 });
       expect([hash, await overflows(page)]).toEqual([hash, false]);
+      // A name is read in a line or some, and not a letter a line; the reader sees where they are.
+      expect([hash, await page.evaluate(NARROW_NAMES)]).toEqual([hash, []]);
+      await eventually(`${hash}: the current link is in sight`, async () => {
+        return (await page.evaluate<unknown[]>(OUT_OF_SIGHT)).length === 0;
+      });
       // However many there are, a page stays one that a browser draws at once.
       expect(await page.locator('tr').count()).toBeLessThan(700);
     }

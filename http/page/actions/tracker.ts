@@ -132,7 +132,8 @@ export function addAction(tracker: string): Action {
   };
 }
 
-export function removeAction(tracker: string, ids: readonly string[]): Action {
+/** @param receives they may have states, which nobody can fetch anew */
+export function removeAction(tracker: string, ids: readonly string[], receives: boolean): Action {
   const who = ids.length === 1 ? ids[0]! : plural(ids.length, 'member');
   return {
     title: `Remove ${who} of ${tracker}`,
@@ -143,6 +144,7 @@ export function removeAction(tracker: string, ids: readonly string[]): Action {
     says: (state) => ({
       says: [
         `${plural(ids.length, 'id')} of ${count(find(state, tracker)?.members ?? 0)} ${verb(ids.length, 'is', 'are')} not tracked any more, and the values are deleted.`,
+        ...(receives ? ['State, mail and timers are deleted as well, and cannot be had back.'] : []),
         'They can be added again; values come with the next runs.',
       ],
     }),

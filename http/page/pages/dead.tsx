@@ -60,7 +60,7 @@ function Groups({ buffer }: { buffer: string }) {
   const path = at('buffers', buffer, 'dead', 'errors');
   const { data, problem, again } = useAsked(path, (signal) => get<DeadReport>(path, {}, signal), 10_000);
   return (
-    <Section title="Errors" count={data?.groups.length} counted="kinds">
+    <Section title="Errors" count={data?.groups.length} counted={data?.groups.length === 1 ? 'kind' : 'kinds'}>
       {problem && <Trouble words={problem.message} again={again} />}
       {data && data.groups.length === 0 && <p class="quiet">No entry has died.</p>}
       {data && data.groups.length > 0 && (

@@ -7,7 +7,7 @@ import type { Mark } from '../../../client/marks';
 import type { Series } from '../../../client/series';
 import { at, get } from '../lib/api';
 import { CHARTS, type Kind } from '../lib/charts';
-import { shown, time } from '../lib/format';
+import { count, shown, time } from '../lib/format';
 import { serverNow } from '../lib/clock';
 import { useAsked } from '../lib/use';
 import { Chart } from '../parts/chart';
@@ -32,7 +32,13 @@ const MOST = 12;
 
 interface Told {
   rows: Series[];
+  /** There are more of them. */
+  isCut: boolean;
   marks: Mark[];
+}
+
+interface Times extends Record<string, string> {
+  from: string;
 }
 
 export function History({ kind, names, prefix }: Props) {
@@ -55,6 +61,7 @@ export function History({ kind, names, prefix }: Props) {
           named={data.rows.length > 1 || kind === 'operation'}
         />
       ))}
+      {data?.isCut && <p class="more quiet">These are the first {count(MOST)}, by their names.</p>}
       {data && data.marks.length > 0 && <Marks marks={data.marks} />}
     </Section>
   );
@@ -62,15 +69,25 @@ export function History({ kind, names, prefix }: Props) {
 
 async function ask({ kind, names, prefix }: Props, range: Range, signal: AbortSignal): Promise<Told> {
   const times = { from: new Date(serverNow() - RANGES[range]).toISOString() };
-  const [rows, marks] = await Promise.all([
-    names
-      ? Promise.all(names.slice(0, MOST).map((name) => get<Series>(at('history', kind, name), times, signal)))
-      : get<{ items: Series[] }>(at('history', kind), { ...times, prefix }, signal).then(({ items }) =>
-          items.slice(0, MOST),
-        ),
+  const [{ rows, isCut }, marks] = await Promise.all([
+    names ? askNames(kind, names, times, signal) : askPrefix(kind, prefix, times, signal),
     get<{ items: Mark[] }>('marks', times, signal),
   ]);
-  return { rows: rows.filter(wasCounted), marks: marks.items };
+  return { rows: rows.filter(wasCounted), isCut, marks: marks.items };
+}
+
+type Rows = Pick<Told, 'rows' | 'isCut'>;
+
+async function askNames(kind: Kind, names: readonly string[], times: Times, signal: AbortSignal): Promise<Rows> {
+  const first = names.slice(0, MOST);
+  const rows = await Promise.all(first.map((name) => get<Series>(at('history', kind, name), times, signal)));
+  return { rows, isCut: names.length > MOST };
+}
+
+async function askPrefix(kind: Kind, prefix: string | undefined, times: Times, signal: AbortSignal): Promise<Rows> {
+  const query = { ...times, prefix, limit: MOST };
+  const { items, next } = await get<{ items: Series[]; next: string | null }>(at('history', kind), query, signal);
+  return { rows: items, isCut: next !== null };
 }
 
 /** A thing that nobody has counted yet has points without a second in them. */

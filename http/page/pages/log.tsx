@@ -48,7 +48,7 @@ export function LogPage({ route }: { route: Route }) {
         beside={
           <input
             type="search"
-            placeholder="tracker/characters, node, …"
+            placeholder="tracker/NAME, node, …"
             aria-label="Only to this subject"
             value={subject}
             onInput={(event) => ask({ subject: event.currentTarget.value })}

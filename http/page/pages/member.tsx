@@ -1,10 +1,9 @@
 /** One member: its values with their age, when each operation runs next and why not sooner, errors; its actions. */
-import type { BriefLife } from '../../../client/member/lives';
 import type { MemberDetails, StoredValue } from '../../../client/tracker/members';
 import { sendAction } from '../actions/mail';
 import { refetchAction, removeAction } from '../actions/tracker';
 import { at, get } from '../lib/api';
-import { ago, duration, json, left, plural, short } from '../lib/format';
+import { ago, duration, json, left, plural } from '../lib/format';
 import { useReceives } from '../lib/receives';
 import type { OperationSummary, TrackerSummary } from '../lib/state';
 import { useAsked, useNow, useTitle } from '../lib/use';
@@ -12,6 +11,7 @@ import { ActButton } from '../parts/dialog';
 import { Section } from '../parts/section';
 import { Ago, Data, State, Trouble } from '../parts/text';
 import { href } from '../lib/route';
+import { Life } from './member-life';
 
 export function Member({ tracker, id }: { tracker: TrackerSummary; id: string }) {
   useTitle(id);
@@ -38,63 +38,15 @@ export function Member({ tracker, id }: { tracker: TrackerSummary; id: string })
           <div class="acts">
             {receives && <ActButton action={sendAction(tracker.name, id)} />}
             <ActButton action={refetchAction(tracker.name, id)} />
-            <ActButton action={removeAction(tracker.name, [id])} />
+            <ActButton action={removeAction(tracker.name, [id], receives)} />
           </div>
         )}
       </header>
       {problem && <Trouble words={problem.message} again={again} />}
-      {data?.life && <Life life={data.life} member={data} />}
+      {data?.life && <Life tracker={tracker.name} id={id} life={data.life} />}
       {data && <Values member={data} tracker={tracker} />}
     </>
   );
-}
-
-/** A member that receives: what waits for it, and the times that it has set itself. */
-function Life({ life, member: { id, tracker } }: { life: BriefLife; member: MemberDetails }) {
-  const { mail, timers, struckValues, dead, stateBytes, version, writtenAt } = life;
-  return (
-    <Section title="Mail and timers">
-      <p class="facts">
-        <span>
-          {plural(mail.entries, 'message')} of {short(mail.bytes)} bytes wait
-        </span>
-        {mail.oldestAt !== null && (
-          <span>
-            the oldest since <Ago at={mail.oldestAt} />
-          </span>
-        )}
-        <span>{stateBytes === null ? 'no state' : `a state of ${short(stateBytes)} bytes, version ${version}`}</span>
-        <span>
-          last turn <Ago at={writtenAt} />
-        </span>
-        {dead > 0 && (
-          <a href={`${href('trackers', tracker, 'mail')}?${new URLSearchParams({ member: id }).toString()}`}>
-            <State is="failed" word={plural(dead, 'dead letter')} />
-          </a>
-        )}
-      </p>
-      <ul class="lines">
-        {timers.map(({ name, at: when, attempts, strikes }) => (
-          <li key={name}>
-            timer <Data text={name} /> <Ago at={when} />
-            {attempts > 0 && <State is="notice" word={`failed ${plural(attempts, 'time')}`} />}
-            <Struck strikes={strikes} />
-          </li>
-        ))}
-        {struckValues.map(({ operation, changedAt, strikes }) => (
-          <li key={operation}>
-            value of <Data text={operation} /> <Ago at={changedAt} />
-            <Struck strikes={strikes} />
-          </li>
-        ))}
-      </ul>
-    </Section>
-  );
-}
-
-/** Processes that may have ended by it. */
-function Struck({ strikes }: { strikes: number }) {
-  return strikes > 0 ? <State is="notice" word={`may have ended ${plural(strikes, 'process', 'processes')}`} /> : null;
 }
 
 function Facts({ member: { pool, node, addedAt, tracker } }: { member: MemberDetails }) {

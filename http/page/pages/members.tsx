@@ -131,7 +131,7 @@ function Errors({ tracker: { name } }: { tracker: TrackerSummary }) {
   const path = at('trackers', name, 'errors');
   const { data, problem, again } = useAsked(path, (signal) => get<ErrorReport>(path, {}, signal), 10_000);
   return (
-    <Section title="Errors" count={data?.groups.length} counted="kinds">
+    <Section title="Errors" count={data?.groups.length} counted={data?.groups.length === 1 ? 'kind' : 'kinds'}>
       {problem && <Trouble words={problem.message} again={again} />}
       {data && data.groups.length === 0 && <p class="quiet">No error since the last success of each.</p>}
       {data && data.groups.length > 0 && (

@@ -35,7 +35,7 @@ function Totals({ state: { status, cluster } }: { state: Whole }) {
       `${count(sum(status.trackers.map((tracker) => tracker.poolsOnShift)))} of ${count(sum(status.trackers.map((tracker) => tracker.pools)))}`,
     ],
     ['entries pending', count(sum(status.buffers.map((buffer) => buffer.pending + buffer.running)))],
-    ['dead letters', count(sum(status.buffers.map((buffer) => buffer.dead)))],
+    ['dead entries', count(sum(status.buffers.map((buffer) => buffer.dead)))],
     ['ticks under way', count(status.jobs.filter((job) => job.open !== null).length)],
     ['nodes', `${plural(alive, 'node')}, ${count(cluster.wantedNodes)} wanted`],
   ];

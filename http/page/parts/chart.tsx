@@ -27,6 +27,8 @@ interface Props {
 const WIDTH = 300;
 const HEIGHT = 72;
 const DAY_MS = 86_400_000;
+/** The newest point may not be written yet, and one may be lost; a value before these is one of the past. */
+const NEW_POINTS = 3;
 
 export function Chart({ title, at, lines, marks, form }: Props) {
   const [place, setPlace] = useState<number>();
@@ -40,12 +42,13 @@ export function Chart({ title, at, lines, marks, form }: Props) {
   const chosen = place === undefined ? undefined : at[place];
   const when = (ms: number): string =>
     last - first > DAY_MS ? time(ms).slice(5, 10) : clock(new Date(ms)).slice(0, 5);
+  const nowOrAt = (i: number): string | undefined => (i < at.length - NEW_POINTS ? when(at[i]!) : undefined);
   return (
     <figure class="chart">
       <figcaption>
         {title}{' '}
         <span class="quiet">
-          {lines.map((line) => sayAt(line, place, form)).join(', ')}
+          {lines.map((line) => sayAt(line, place, form, nowOrAt)).join(', ')}
           {chosen !== undefined && ` at ${when(chosen)}`}
         </span>
       </figcaption>
@@ -57,7 +60,7 @@ export function Chart({ title, at, lines, marks, form }: Props) {
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
           preserveAspectRatio="none"
           role="img"
-          aria-label={`${title}: ${lines.map((line) => sayAll(line, form)).join('; ')}`}
+          aria-label={`${title}: ${lines.map((line) => sayAll(line, form, nowOrAt)).join('; ')}`}
           onMouseMove={point}
           onMouseLeave={() => setPlace(undefined)}
         >
@@ -88,15 +91,23 @@ export function Chart({ title, at, lines, marks, form }: Props) {
 
 const known = (values: readonly (number | null)[]): number[] => values.filter((value) => value !== null);
 
-/** At the pointer; else the newest that is known. */
-function sayAt({ label, values }: Line, place: number | undefined, form: (value: number) => string): string {
-  const value = place === undefined ? known(values).at(-1) : values[place];
-  return `${label} ${value === undefined || value === null ? 'not known' : form(value)}`.trim();
+/** The time of a point; undefined: it is one of just now. */
+type NowOrAt = (i: number) => string | undefined;
+
+/** At the pointer; else the newest that is known, with its time where that is past. */
+function sayAt({ label, values }: Line, place: number | undefined, form: (value: number) => string, time: NowOrAt) {
+  const i = place ?? values.findLastIndex((value) => value !== null);
+  const value = values[i];
+  if (value === undefined || value === null) return `${label} not known`.trim();
+  const past = place === undefined ? time(i) : undefined;
+  return `${label} ${form(value)}${past === undefined ? '' : ` at ${past}`}`.trim();
 }
 
-function sayAll({ label, values }: Line, form: (value: number) => string): string {
+function sayAll({ label, values }: Line, form: (value: number) => string, time: NowOrAt): string {
   const numbers = known(values);
   if (numbers.length === 0) return `${label} not known`.trim();
   const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
-  return `${label} from ${form(least)} to ${form(most)}, now ${form(numbers.at(-1)!)}`.trim();
+  const past = time(values.findLastIndex((value) => value !== null));
+  const last = `${past === undefined ? 'now' : `at ${past}`} ${form(numbers.at(-1)!)}`;
+  return `${label} from ${form(least)} to ${form(most)}, ${last}`.trim();
 }

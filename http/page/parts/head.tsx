@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import type { Action } from '../actions/action';
 import { useMe, workflowLink } from '../lib/me';
 import { href } from '../lib/route';
+import { useCurrentSeen } from '../lib/seen';
 import { ActButton } from './dialog';
 import { Data, State } from './text';
 
@@ -47,8 +48,9 @@ export function Head({ list: [list, title], name, state, facts, actions = [], wo
 
 /** Parts of a thing, each with an address of its own. */
 export function Tabs({ path, parts, is }: { path: readonly string[]; parts: readonly [string, string][]; is: string }) {
+  const row = useCurrentSeen(is);
   return (
-    <nav class="tabs" aria-label="Parts">
+    <nav class="tabs" aria-label="Parts" ref={row}>
       {parts.map(([part, title]) => (
         <a
           key={part}

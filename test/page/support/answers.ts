@@ -8,7 +8,7 @@ import type { Freshness, OldestMember } from '../../../client/tracker/freshness'
 import type { FailingMember, MemberSummary } from '../../../client/tracker/lists';
 import type { MemberDetails, PoolSummary } from '../../../client/tracker/members';
 import type { Me } from '../../../http/page/lib/me';
-import { letter, letterDetails, life, mailLetter, memberId } from './letters';
+import { letter, letterDetails, life, lifeDetails, mailLetter, memberId } from './letters';
 import { at, MARKS, series } from './samples';
 import type { Site } from './site';
 
@@ -120,8 +120,8 @@ const details = (id: string): MemberDetails => ({
     writtenAt: at(42_000),
     mail: { entries: 3, bytes: 911, oldestAt: at(1_200) },
     dead: 1,
-    timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0, strikes: 0 }],
-    struckValues: [],
+    timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0, strikes: 1 }],
+    struckValues: [{ operation: 'location', changedAt: at(60_000), strikes: 2 }],
   },
   waits: [{ operation: 'wallet', bucket: 'esi/group:90000002', closed: false, since: at(9_000), until: at(-21_000) }],
   values: [
@@ -235,7 +235,10 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
   };
   site.answer('GET me', () => me);
   site.answer('GET trackers/characters/members', ({ path }) => page(member, path));
-  site.answer('GET trackers/characters/members/', ({ path }) => details(decodeURIComponent(path.split('/')[3]!)));
+  site.answer('GET trackers/characters/members/', ({ path }) => {
+    const [, , , id, part] = path.split('/').map(decodeURIComponent);
+    return part === 'life' ? lifeDetails(id!) : details(id!);
+  });
   site.answer('GET trackers/characters/failing', ({ path }) => page(failing, path, 50));
   site.answer('GET trackers/characters/oldest', () => ({ items: times(Math.min(20, many), oldest), next: null }));
   site.answer('GET trackers/characters/freshness', () => freshness(many === 0 ? 0 : Math.min(2_000, many * 2)));

@@ -1,7 +1,7 @@
 /** Dead letters of buffers and of members, and the lives of members, as the API lists them. For `answers.ts`. */
 import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
 import type { DeadLetter } from '../../../client/member/dead';
-import type { MemberLife } from '../../../client/member/lives';
+import type { MemberLife, MemberLifeDetails } from '../../../client/member/lives';
 import { at, MOMENT } from './samples';
 
 export const memberId = (i: number): string => String(2_112_000_000 + i);
@@ -35,6 +35,30 @@ export const life = (i: number): MemberLife => ({
   writtenAt: at(42_000 + i),
   mail: { entries: i % 5, bytes: 300 * (i % 5), oldestAt: i % 5 === 0 ? null : at(1_200) },
   timers: i % 3,
+});
+
+/** Three messages wait: the first one has failed, and two processes have ended while its handler was at work. */
+export const lifeDetails = (id: string): MemberLifeDetails => ({
+  ...life(3),
+  tracker: 'characters',
+  id,
+  state: { said: ['hello'], here: 3 },
+  stateVersion: 1,
+  messages: Array.from({ length: 3 }, (_, i) => ({
+    from: 'web-3',
+    message: { say: `word ${i}` },
+    bytes: 16,
+    storedAt: at(3_000 - i),
+    isRequest: false,
+    attempts: i === 0 ? 4 : 0,
+    error: i === 0 ? 'TypeError: rooms is not iterable' : null,
+    notBefore: i === 0 ? at(-20_000) : null,
+    strikes: i === 0 ? 2 : 0,
+    trace: null,
+  })),
+  timers: [{ name: 'digest', at: at(-3_600_000), attempts: 0, strikes: 1, message: null }],
+  struckValues: [],
+  dead: 1,
 });
 
 export const letterDetails = (id: string): DeadDetails => ({

@@ -119,7 +119,7 @@ function Messages({ messages, of }: { messages: readonly Message[]; of: number }
 }
 
 /** Processes that have ended while this may have been at work. */
-export function Strikes({ strikes, none = '' }: { strikes: number; none?: string }) {
+function Strikes({ strikes, none = '' }: { strikes: number; none?: string }) {
   if (strikes === 0) return <>{none}</>;
   return (
     <span title={`${plural(strikes, 'process', 'processes')} ended while this may have been at work`}>

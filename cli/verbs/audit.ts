@@ -29,8 +29,9 @@ export function addAudit(program: Command): void {
 async function audit(list: string | undefined, flags: Flags): Promise<void> {
   if (list !== undefined && list !== 'list') throw new UsageError(`audit has no '${list}'; it has: list`);
   const { subject } = flags;
-  const since = flags.since === undefined ? undefined : timeOf(flags.since);
+  const sinceOf = flags.since === undefined ? undefined : timeOf(flags.since);
   await withLongwatch(flags, async (longwatch) => {
+    const since = sinceOf?.(Date.parse(await longwatch.now()));
     const { items: rows, next } = await partOf((page) => longwatch.auditPage({ subject, since, ...page }), flags);
     if (flags.json) return printJson({ audit: rows, next });
     if (rows.length === 0) return print('nothing is listed');
@@ -62,13 +63,14 @@ async function audit(list: string | undefined, flags: Flags): Promise<void> {
   });
 }
 
-function timeOf(text: string): Date {
+/** @returns the time, by that of the database's clock: that of this machine may be another one */
+function timeOf(text: string): (now: number) => Date {
   const ago = lazy.values().parseDuration(text);
   const at = ago === undefined ? Date.parse(text) : Date.now() - ago;
   if (Number.isNaN(at) || Math.abs(at) > LAST_TIME || (ago ?? 0) < 0) {
     throw new UsageError(`--since must be a date or how long ago (30m, 24h, 2026-11-28T12:00Z), not '${text}'`);
   }
-  return new Date(at);
+  return (now) => new Date(ago === undefined ? at : now - ago);
 }
 
 /** A row without an answer may still be carried out, or its process has ended. */

@@ -44,7 +44,9 @@ async function history(name: string, flags: Flags): Promise<void> {
   if (flags.kind !== undefined && !Object.hasOwn(SERIES, flags.kind))
     throw new UsageError(`there is no kind '${flags.kind}'${didYouMean(flags.kind, SERIES_KINDS)}`);
   await withLongwatch(flags, async (longwatch) => {
-    const found = await find(longwatch, name, flags, { from: Date.now() - lastMs, step: flags.step });
+    // By the clock that has dated them.
+    const from = Date.parse(await longwatch.now()) - lastMs;
+    const found = await find(longwatch, name, flags, { from, step: flags.step });
     if (flags.json) return printJson({ series: found });
     if (found.length === 0) return print(`nothing is written of '${inline(name)}' yet; a minute is when it is over`);
     for (const [i, series] of found.entries()) await print(`${i > 0 ? '\n' : ''}${shown(series)}`);

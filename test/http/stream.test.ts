@@ -5,6 +5,7 @@
 import { pino } from 'pino';
 import type { Longwatch } from '../../client/longwatch';
 import type { Dashboard } from '../../http/app';
+import { ALL_BUT_DATES } from '../support/other-clock';
 import { eventually } from '../support/stack';
 import { Proxy } from '../support/proxy';
 import { Desk } from './desk';
@@ -49,10 +50,7 @@ test('a snapshot, then what has changed, which makes the same as a new snapshot'
 });
 
 test('its time is the one by which all other times of it go: that of the database, whatever the clock here says', async () => {
-  // Only dates: timers go on.
-  const real = ['nextTick', 'queueMicrotask', 'setTimeout', 'setInterval', 'setImmediate', 'performance', 'hrtime'];
-  const doNotFake = [...real, 'clearTimeout', 'clearInterval', 'clearImmediate'] as never[];
-  jest.useFakeTimers({ now: Date.now() + 2 * 3_600_000, doNotFake });
+  jest.useFakeTimers({ now: Date.now() + 2 * 3_600_000, doNotFake: ALL_BUT_DATES });
   try {
     const { body } = await desk.ask('/state');
     const { at, cluster } = body as { at: string; cluster: { nodes: { seenAt: string }[] } };

@@ -210,15 +210,15 @@ describe('tokens', () => {
 
     test('stands for the token, is for the API alone, and no script reads it', async () => {
       const dashboard = one();
-      const response = await login(dashboard, tokens.operate!.token);
+      const response = await login(dashboard, tokens.operate!.token, 'http://localhost:8765');
       expect(await response.json()).toEqual({ name: 'one-operate', role: 'operate' });
       const cookie = response.headers.get('set-cookie')!;
       expect(cookie).toMatch(/; HttpOnly; SameSite=Strict$/);
       expect(cookie).not.toMatch(/path=|domain=/i);
       const headers = { cookie: cookie.split(';')[0]! };
       expect((await get(dashboard, ME, headers)).status).toBe(200);
-      const out = await post(dashboard, 'http://localhost/api/v1/logout', {}, headers);
-      expect(out.headers.get('set-cookie')).toMatch(/^longwatch=; Max-Age=0;/);
+      const out = await post(dashboard, 'http://localhost:8765/api/v1/logout', {}, headers);
+      expect(out.headers.get('set-cookie')).toMatch(/^longwatch-8765=; Max-Age=0;/);
     });
 
     test('two dashboards on ports of one host do not take each other out: browsers send cookies to all ports', async () => {

@@ -23,6 +23,10 @@ const ODD = `it's "$(id)" \`x\` <b>&amp;</b>`;
 const one = (name: string) =>
   defineTracker({ name, operations: { look: { every: '1s', run: async () => ({ value: name }) } } });
 
+/** A node's row is written without what the node asks of others. */
+const UNHEARD = `create function unheard() returns trigger language plpgsql as $$
+  begin new.placement := new.placement || '{"ask": null, "wants": {}}'; return new; end $$`;
+
 let isMended = false;
 const mended = (): void => {
   if (!isMended) throw new Error('the handler is broken');
@@ -121,20 +125,20 @@ describeInBrowser('the rarer actions on the page', () => {
       'left keeps both',
       async () => (await nodeOf('lone')) === 'left' && (await nodeOf('twin')) === 'left',
     );
-    await stack.worker(CONFIG, { workflowBundle: durable.bundle, nodeName: 'right' });
-    await eventually('there is something to move', async () => (await longwatch.previewRebalance()).moves.length > 0);
-    // Nodes balance by themselves, faster than a person: the newcomer's row is held, so that it asks for none.
-    const db = new Client({ connectionString: stack.servers.databaseUrl });
-    await db.connect();
+    // Nodes balance by themselves, faster than a person: what the newcomer asks for is heard by nobody.
+    await stack.sql(UNHEARD);
+    await stack.sql(`create trigger unheard before insert or update on longwatch.node
+      for each row when (new.name = 'right') execute function unheard()`);
     try {
-      await db.query(`begin; select 1 from longwatch.node where name = 'right' for update`);
+      await stack.worker(CONFIG, { workflowBundle: durable.bundle, nodeName: 'right' });
+      await eventually('there is something to move', async () => (await longwatch.previewRebalance()).moves.length > 0);
       await page.getByRole('button', { name: 'Rebalance' }).click();
       const dialog = page.getByRole('dialog');
       await dialog.getByText(/^\d pools? with 40 members moves?; each is without a node for about a tenth/).waitFor();
       expect(await dialog.locator('.consequence').innerText()).toMatch(/left: 3 → [12] pools\s+right: 0 → [12] pools/);
       expect(await confirm(page, /with 40 members/)).toMatch(/[12] pools? moved/);
     } finally {
-      await db.end();
+      await stack.sql('drop trigger unheard on longwatch.node');
     }
     expect(await site.listed('rebalance')).toMatchObject({
       ...{ actor: 'ana', via: 'http', subject: 'cluster', outcome: 'done' },

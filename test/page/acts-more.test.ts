@@ -13,6 +13,7 @@ import type { Served } from '../../http/serve';
 import { config as durableConfig, startDurable, type DurableStack } from '../durable/stack';
 import { writeBuckets } from '../support/buckets';
 import { eventually, type Stack } from '../support/stack';
+import { unheard } from '../support/unheard';
 import { type Chromium, describeInBrowser } from './support/browser';
 import { act, cancel, confirm, RealSite, undo } from './support/real';
 
@@ -22,10 +23,6 @@ const ODD = `it's "$(id)" \`x\` <b>&amp;</b>`;
 /** One pool each, and the same load: two nodes have one of them each, and a move of one alone is not taken back. */
 const one = (name: string) =>
   defineTracker({ name, operations: { look: { every: '1s', run: async () => ({ value: name }) } } });
-
-/** A node's row is written without what the node asks of others. */
-const UNHEARD = `create function unheard() returns trigger language plpgsql as $$
-  begin new.placement := new.placement || '{"ask": null, "wants": {}}'; return new; end $$`;
 
 let isMended = false;
 const mended = (): void => {
@@ -125,11 +122,8 @@ describeInBrowser('the rarer actions on the page', () => {
       'left keeps both',
       async () => (await nodeOf('lone')) === 'left' && (await nodeOf('twin')) === 'left',
     );
-    // Nodes balance by themselves, faster than a person: what the newcomer asks for is heard by nobody.
-    await stack.sql(UNHEARD);
-    await stack.sql(`create trigger unheard before insert or update on longwatch.node
-      for each row when (new.name = 'right') execute function unheard()`);
-    try {
+    // Nodes balance by themselves, faster than a person.
+    await unheard(stack, 'right', async () => {
       await stack.worker(CONFIG, { workflowBundle: durable.bundle, nodeName: 'right' });
       await eventually('there is something to move', async () => (await longwatch.previewRebalance()).moves.length > 0);
       await page.getByRole('button', { name: 'Rebalance' }).click();
@@ -137,9 +131,7 @@ describeInBrowser('the rarer actions on the page', () => {
       await dialog.getByText(/^\d pools? with 40 members moves?; each is without a node for about a tenth/).waitFor();
       expect(await dialog.locator('.consequence').innerText()).toMatch(/left: 3 → [12] pools\s+right: 0 → [12] pools/);
       expect(await confirm(page, /with 40 members/)).toMatch(/[12] pools? moved/);
-    } finally {
-      await stack.sql('drop trigger unheard on longwatch.node');
-    }
+    });
     expect(await site.listed('rebalance')).toMatchObject({
       ...{ actor: 'ana', via: 'http', subject: 'cluster', outcome: 'done' },
     });

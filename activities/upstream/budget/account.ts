@@ -4,44 +4,39 @@
  * every answer comes to `settle`, what has none to `lose`; the node's renewal carries `renewal` to
  * `ledger/statement.ts` and brings the grant back to `granted`.
  *
- * The greatest cost is reserved and the true one settled, so that nothing under way can pass the limit. A part ends by
- * the monotonic or the wall clock, whichever is past it first (a suspended machine's monotonic clock stands still),
- * counted from the moment at which the node asked.
+ * The greatest cost is reserved and the true one settled, so that nothing under way can pass the limit. How long a part
+ * may be spent is in `part-time.ts`.
  */
 import { FIGURES } from './figures';
 import { Closed } from './closed';
 import { EndedParts } from './ended-parts';
-import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
+import { KeptHeader } from './kept-header';
 import { LedgerWord } from './ledger-word';
 import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told } from './ledger/messages';
 import { givesLess, type Limit } from './limit';
 import { Pace } from './pace';
+import { PartTime } from './part-time';
 import type { Clocks, Heard, Ticket } from './ticket';
 
 export type { Clocks, Ticket } from './ticket';
 
-const NEVER: Instant = { monotonic: -Infinity, wall: -Infinity };
-
 export class Account {
-  private epoch = 0;
+  private epoch: number;
   private seq = 0;
   private has = 0;
   private settled = 0;
   private held = 0;
   private late = 0;
   private mute = 0;
-  /** When the last renewal was sent, and what was settled in it. */
-  private asked: Instant = NEVER;
+  /** Settled when the last renewal was sent. */
   private lastSettled = 0;
-  /** From when the part's time counts: when the renewal that was granted was sent. */
-  private begun: Instant = NEVER;
-  private lasts = 0;
+  private readonly time: PartTime;
   private rate = 0;
   private one: number;
   private known: Seen | undefined;
   private readonly word = new LedgerWord();
-  private header: KeptHeader | undefined;
+  private readonly header = new KeptHeader();
   private refused = false;
   private slowest = 0;
   private readonly ended = new EndedParts();
@@ -59,8 +54,11 @@ export class Account {
     private limit: Limit,
     private readonly clocks: Clocks,
   ) {
+    // The process may have had an account of this bucket before, and forgotten it: none of its parts goes on.
+    this.epoch = Math.floor(clocks.monotonic() * 1_000);
     this.one = limit.greatestCost;
     this.pace = new Pace(limit.greatestCost);
+    this.time = new PartTime(clocks);
   }
 
   /**
@@ -82,7 +80,7 @@ export class Account {
   may(requests = 1, isPaced = true): boolean {
     // A place that is another node's by now is not used again: it goes back with the next message.
     if (this.limit.shape === 'concurrent' && this.held >= this.rate) return false;
-    if (this.isClosed || !this.lives || (isPaced && this.clocks.monotonic() < this.pace.next)) return false;
+    if (this.isClosed || !this.time.lives || (isPaced && this.clocks.monotonic() < this.pace.next)) return false;
     return this.free >= this.one + this.further(requests) - 1e-9;
   }
 
@@ -90,7 +88,7 @@ export class Account {
   get wait(): number {
     const now = this.clocks.monotonic();
     if (this.closed.until > now) return this.closed.until - now;
-    if (!this.lives || this.free < this.one - 1e-9) return Infinity;
+    if (!this.time.lives || this.free < this.one - 1e-9) return Infinity;
     // More places are taken than are this node's by now: one has to come back.
     if (this.limit.shape === 'concurrent' && this.held >= this.rate) return Infinity;
     return Math.max(0, this.pace.next - now);
@@ -115,7 +113,7 @@ export class Account {
   }
 
   private take(reserved: number): Ticket {
-    const { monotonic: now, wall } = this.now();
+    const { monotonic: now, wall } = this.time.now();
     this.held += reserved;
     this.pace.holds(this.held);
     this.untold = true;
@@ -137,7 +135,7 @@ export class Account {
    * time of that to arrive. If not: `release` it.
    */
   mayStillSend(ticket: Ticket): boolean {
-    const { monotonic, wall } = this.now();
+    const { monotonic, wall } = this.time.now();
     return Math.max(monotonic - ticket.sentAt, wall - ticket.sentAtWall) < this.limit.late - FIGURES.part;
   }
 
@@ -168,6 +166,8 @@ export class Account {
    */
   overdraw(cost: number): void {
     if (!(Number.isFinite(cost) && cost > 0)) return;
+    // Nobody hears any more of what is spent of a part that has ended.
+    if (this.time.isOver) this.begin();
     this.settled += cost;
     this.has = Math.max(this.has, this.settled + this.held);
     this.untold = true;
@@ -185,7 +185,7 @@ export class Account {
 
   /** Closed by an answer: at once here; the ledger is told what comes back of this (undefined: nothing new). */
   close(ticket: Pick<Ticket, 'generation' | 'sentAt'>, forSeconds: number): Refusal | undefined {
-    const { window = this.header?.window, longestClosing: longest } = this.limit;
+    const { window = this.header.window, longestClosing: longest } = this.limit;
     // Granted by a limit that may have been another one: refusals after it opens would be as many as are in hand.
     this.giveBack();
     return this.closed.close(ticket, forSeconds, { window, longest }, this.clocks.monotonic());
@@ -210,23 +210,22 @@ export class Account {
    * @param growth above 1: somebody waits, and it had too little
    */
   renewal(requests: number, growth = 1): Renewal {
-    if (this.begun !== NEVER && !this.lives) this.begin();
+    if (this.time.isOver) this.begin();
     const isReady = requests > 0;
     const tokens = this.pace.wants(requests, growth, this.held);
     const wants = this.limit.shape === 'concurrent' ? this.held + requests : isReady ? tokens : 0;
     this.has = this.settled + this.held + this.kept(wants, isReady);
-    this.asked = this.now();
+    const asked = this.time.ask();
     this.lastSettled = this.settled;
-    const { node, epoch, settled, late, held, header, refused, mute, slowest, generation } = this;
-    const closedFor = Math.max(0, this.closed.until - this.asked.monotonic);
+    const { node, epoch, settled, late, held, refused, mute, slowest, generation } = this;
+    const closedFor = Math.max(0, this.closed.until - asked.monotonic);
     const counts = { node, epoch, settled, late, held, refused, mute, slowest, generation, closedFor };
     this.untold = true;
     this.slowest = 0;
     this.refused = false;
     this.urgent = false;
-    const told = header && aged(header, this.now());
     const rest = { floor: this.has, wants, ended: this.ended.quiet };
-    return { ...counts, ...rest, ...this.word.told, seq: ++this.seq, header: told };
+    return { ...counts, ...rest, ...this.word.told, seq: ++this.seq, header: this.header.at(asked) };
   }
 
   /**
@@ -245,18 +244,18 @@ export class Account {
     if (grant.kind === 'ended') return this.begin();
     if (grant.kind === 'stale') return;
     this.untold = this.settled !== renewal.settled;
-    if (this.known?.era !== grant.seen.era) this.header = undefined;
+    if (this.known?.era !== grant.seen.era) this.header.forget();
     this.has = grant.granted;
-    this.lasts = grant.lasts;
-    this.begun = this.asked;
+    const { closedFor, generation, lasts } = grant;
+    const asked = this.time.asked!.monotonic;
+    this.time.begin(lasts);
     this.known = grant.seen;
-    this.word.hear(grant.seen, grant.at, this.asked.monotonic, this.clocks.monotonic());
+    this.word.hear(grant.seen, grant.at, asked, this.clocks.monotonic());
     this.word.reported = this.lastSettled;
     this.rate = grant.rate;
     this.one = grant.reserve;
     this.unknown = grant.unknown;
-    const { closedFor, generation } = grant;
-    this.closed.hear(closedFor, generation, false, this.asked.monotonic, this.clocks.monotonic());
+    this.closed.hear(closedFor, generation, false, asked, this.clocks.monotonic());
   }
 
   /** The time of the bucket by what was heard of it. @param asked when the statement was sent that has read its row */
@@ -267,18 +266,18 @@ export class Account {
   /** Tokens in hand and under way, for `budget show`. */
   get shown(): { has: number; held: number; settled: number; rate: number; epoch: number } {
     const { has, held, settled, rate, epoch } = this;
-    return { has: this.lives ? has - settled : held, held, settled, rate, epoch };
+    return { has: this.time.lives ? has - settled : held, held, settled, rate, epoch };
   }
 
   /** Nothing is in hand, under way or untold: it needs no renewal while nobody wants anything. */
   get isIdle(): boolean {
-    const isEmpty = this.held < 1e-9 && (!this.lives || this.free < 1e-9);
+    const isEmpty = this.held < 1e-9 && (!this.time.lives || this.free < 1e-9);
     return isEmpty && !this.untold && !this.refused && !this.urgent && this.ended.isEmpty;
   }
 
   /** It has no part that it may spend, so whoever wants something waits for the ledger's word. */
   get isWithout(): boolean {
-    return !this.lives;
+    return !this.time.lives;
   }
 
   get isClosed(): boolean {
@@ -287,13 +286,6 @@ export class Account {
 
   private get free(): number {
     return this.has - this.settled - this.held;
-  }
-
-  /** By both clocks: either one past the end ends it. */
-  private get lives(): boolean {
-    const { begun, lasts } = this;
-    const { monotonic, wall } = this.now();
-    return monotonic < begun.monotonic + lasts && wall < begun.wall + lasts;
   }
 
   /** Another part; what is under way of the last one is settled there. */
@@ -305,8 +297,8 @@ export class Account {
     this.word.reported = 0;
     this.rate = 0;
     this.known = undefined;
-    this.header = undefined;
-    this.begun = NEVER;
+    this.header.forget();
+    this.time.end();
   }
 
   private pay(ticket: Ticket, cost: number): void {
@@ -325,8 +317,7 @@ export class Account {
   private keep(ticket: Ticket, told: Told): void {
     // One of a part that has ended was compared with a count of then.
     if (!ticket.seen || ticket.epoch !== this.epoch || ticket.seen.era !== this.known?.era) return;
-    if (!isNews(this.header, ticket.seen, told)) return;
-    this.header = { ...told, ...ticket.seen, got: this.now() };
+    if (!this.header.hear(told, ticket.seen, this.time.now())) return;
     if (this.unknown) this.urgent = true;
     this.has = Math.min(this.has, this.settled + this.held + Math.max(0, told.remaining));
   }
@@ -342,9 +333,5 @@ export class Account {
   private giveBack(): void {
     this.has = Math.min(this.has, this.settled + this.held);
     this.untold = true;
-  }
-
-  private now(): Instant {
-    return { monotonic: this.clocks.monotonic(), wall: this.clocks.wall() };
   }
 }

@@ -1,22 +1,35 @@
 /**
- * The one header of a bucket that a node tells the ledger of: that which had most in it. Pure; called by `account.ts`.
+ * The one header of a bucket that a node tells the ledger of: that which had most in it. Kept by `account.ts`, for as
+ * long as its part lasts.
  */
 import type { Seen, Told, ToldHeader } from './ledger/messages';
+import type { Instant } from './ticket';
 
-/** A moment by both clocks of this machine, seconds. */
-export interface Instant {
-  monotonic: number;
-  wall: number;
-}
+export class KeptHeader {
+  private kept: (Told & Seen & { got: Instant }) | undefined;
 
-export type KeptHeader = Told & Seen & { got: Instant };
+  /** @returns false: it says no more than the one that is kept */
+  hear(told: Told, seen: Seen, got: Instant): boolean {
+    const { kept } = this;
+    const isNews = !kept || seen.spent > kept.spent || (seen.spent === kept.spent && told.remaining < kept.remaining);
+    if (isNews) this.kept = { ...told, ...seen, got };
+    return isNews;
+  }
 
-/** Whether it says more than the one that is kept. */
-export function isNews(kept: KeptHeader | undefined, { spent }: Seen, { remaining }: Told): boolean {
-  return !kept || spent > kept.spent || (spent === kept.spent && remaining < kept.remaining);
-}
+  /** As it is told: with its age by the clock that says more. */
+  at(now: Instant): ToldHeader | undefined {
+    if (!this.kept) return undefined;
+    const { got, ...header } = this.kept;
+    return { ...header, age: Math.max(0, now.monotonic - got.monotonic, now.wall - got.wall) };
+  }
 
-/** As it is told: with its age by the clock that says more. */
-export function aged({ got, ...header }: KeptHeader, now: Instant): ToldHeader {
-  return { ...header, age: Math.max(0, now.monotonic - got.monotonic, now.wall - got.wall) };
+  /** Seconds of the window, as it tells. */
+  get window(): number | undefined {
+    return this.kept?.window;
+  }
+
+  /** It was compared with a count that is gone. */
+  forget(): void {
+    this.kept = undefined;
+  }
 }

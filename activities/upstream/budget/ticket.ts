@@ -7,6 +7,12 @@ export interface Clocks {
   wall(): number;
 }
 
+/** A moment by both clocks of this machine, seconds. */
+export interface Instant {
+  monotonic: number;
+  wall: number;
+}
+
 /** A reservation: kept with the request, given back with its answer. */
 export interface Ticket {
   readonly epoch: number;

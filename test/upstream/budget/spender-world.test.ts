@@ -35,6 +35,7 @@ simulate(
     if (broken.length > 0)
       throw new Error(`${broken.join('; ')}\n${JSON.stringify({ runs, ...history })}\n${JSON.stringify(outcome)}`);
   },
-  // Hundreds of refusals after a limit was lowered, of what nodes had in hand when it was closed.
-  { histories: 60, examples: [1915553288] },
+  // Hundreds of refusals after a limit was lowered, of what nodes had in hand when it was closed; a bucket that was
+  // forgotten and used again, whose spends were taken for those of before.
+  { histories: 60, examples: [1915553288, 1239] },
 );

@@ -67,26 +67,37 @@ export function settle(bucket: Bucket, limit: Limit, part: Part, renewal: Renewa
 export function endParts(bucket: Bucket, limit: Limit, mine: Part): void {
   const { at } = bucket;
   for (const part of bucket.parts) {
-    if (part === mine || part.ended || part.until + FIGURES.grace > at) continue;
-    const unspent = part.granted - part.settled;
-    spend(bucket, limit, unspent, at + limit.late);
-    part.ended = { at, chargedAt: at + limit.late, unspent };
-    part.settled = part.granted;
+    if (part !== mine && part.until + FIGURES.grace <= at) end(bucket, limit, part);
   }
 }
 
+function end(bucket: Bucket, limit: Limit, part: Part): void {
+  if (part.ended) return;
+  const { at } = bucket;
+  const unspent = part.granted - part.settled;
+  spend(bucket, limit, unspent, at + limit.late);
+  part.ended = { at, chargedAt: at + limit.late, unspent };
+  part.settled = part.granted;
+}
+
 /**
- * A node that came back tells what an ended part really spent, all of its requests being answered: the rest is taken
- * out of the account.
+ * A node tells what a part really spent that has ended, all of its requests being answered: the rest is taken out of
+ * the account, and what its answers cost beyond its grant is counted.
  */
 export function refund(bucket: Bucket, limit: Limit, renewal: Renewal): void {
   for (const { epoch, settled } of renewal.ended) {
     const part = bucket.parts.find((known) => known.node === renewal.node && known.epoch === epoch);
+    if (!part) continue;
+    // The node knows sooner than the ledger that it is over.
+    end(bucket, limit, part);
+    if (settled > part.granted) {
+      spend(bucket, limit, settled - part.granted);
+      part.granted = part.settled = settled;
+    }
+    const { chargedAt, unspent } = part.ended!;
+    if (unspent === 0 || (limit.shape === 'leaky' && chargedAt <= bucket.at)) continue;
     // `spent` stays: a header that was compared with it knows nothing of this.
-    if (!part?.ended || part.ended.unspent === 0 || (limit.shape === 'leaky' && part.ended.chargedAt <= bucket.at))
-      continue;
-    const back = Math.max(0, Math.min(part.granted - settled, part.ended.unspent));
-    charge(bucket.own, part.ended.chargedAt, -back);
-    part.ended.unspent = 0;
+    charge(bucket.own, chargedAt, -Math.max(0, Math.min(part.granted - settled, unspent)));
+    part.ended!.unspent = 0;
   }
 }

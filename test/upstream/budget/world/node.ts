@@ -16,6 +16,8 @@ const { min, max, floor } = Math;
 export interface NodeOptions {
   /** Requests a second, places, seconds of the median answer and its spread, time-out. */
   demand: number;
+  /** Nobody wants anything then. */
+  rests?: (now: number) => boolean;
   places: number;
   latency: (now: number) => number;
   sigma: number;
@@ -117,7 +119,8 @@ export class SimulatedNode implements WorldNode {
   private grow(): void {
     const { now } = this.world.events;
     const { demand } = this.options;
-    this.backlog = min(max(3, demand * 60), this.backlog + demand * (now - this.backlogAt));
+    const rests = this.options.rests?.(now) ?? false;
+    this.backlog = rests ? 0 : min(max(3, demand * 60), this.backlog + demand * (now - this.backlogAt));
     this.backlogAt = now;
   }
 

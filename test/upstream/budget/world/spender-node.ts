@@ -178,7 +178,8 @@ export class SpenderNode implements WorldNode {
   private pump(): void {
     const { events, draw } = this.around;
     const { demand, places } = this.options;
-    this.backlog = min(max(3, demand * 60), this.backlog + demand * (events.now - this.backlogAt));
+    const rests = this.options.rests?.(events.now) ?? false;
+    this.backlog = rests ? 0 : min(max(3, demand * 60), this.backlog + demand * (events.now - this.backlogAt));
     this.backlogAt = events.now;
     while (this.backlog >= 1 && this.running < places && this.waiting < MOST_WAITING) {
       const requests = { one: 1, three: 3, twenty: 20, any: draw.one([1, 1, 2, 12]) }[this.own.runs];

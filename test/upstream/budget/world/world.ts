@@ -62,7 +62,12 @@ export interface History {
   sigma: number;
   /** Windows that it lasts. */
   windows: number;
+  /** Halfway nobody wants anything for longer than a node remembers a bucket. */
+  rests: boolean;
 }
+
+/** Seconds. */
+const REST = 1_000;
 
 export interface Outcome {
   requests: number;
@@ -120,6 +125,7 @@ export function draw(seed: number): History {
     latency: draw.one([0.03, 0.1, 0.5]),
     sigma: draw.between(0.4, 1.2),
     windows: window <= 60 ? 5 : window <= 300 ? 3 : 2,
+    rests: draw.chance(0.1),
   };
 }
 
@@ -165,7 +171,7 @@ export class BudgetWorld {
     this.draw = new Draws(seed);
     this.begin = 1.76e9 + this.draw.between(0, 1e6);
     this.events = new Events(this.begin);
-    this.end = this.begin + Math.max(150, history.windows * window);
+    this.end = this.begin + Math.max(150, history.windows * window) + (history.rests ? REST : 0);
     this.limit = limitOf({
       shape,
       tokens: learned ? undefined : tokens,
@@ -228,8 +234,10 @@ export class BudgetWorld {
     const { history, draw } = this;
     const brown = (now: number): number =>
       history.errors && now % 200 > 140 && now % 200 < 190 ? 1.5 : history.latency;
+    const middle = (this.begin + this.end) / 2;
     const options: NodeOptions = {
       demand: Math.max(0.05, this.perNode),
+      rests: (now) => history.rests && Math.abs(now - middle) < REST / 2,
       places: this.history.shape === 'concurrent' ? 64 : draw.one([8, 48]),
       latency: brown,
       sigma: history.sigma,
@@ -303,7 +311,7 @@ export class BudgetWorld {
     const [spent, byOthers] = [upstream.spent, upstream.spentByOthers];
     upstream.longestStandstill = 0;
     events.runUntil(end);
-    const could = (history.tokens / history.window) * (end - from);
+    const could = (history.tokens / history.window) * (end - from - (history.rests ? REST : 0));
     const left = could - (upstream.spentByOthers - byOthers);
     return {
       requests: upstream.requests,

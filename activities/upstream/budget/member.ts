@@ -11,7 +11,7 @@
  */
 import { longer } from '../../lib/longer';
 import type { Told } from './ledger/messages';
-import { KEPT, ORIGIN, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
+import { KEPT, ORIGIN, regridded, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
 
 export type { MemberLimit, MemberTicket } from './member-slots';
 
@@ -119,6 +119,15 @@ export class MemberBuckets {
     stored?.tokens.forEach((tokens, age) => this.put(index, stored.slot - age, tokens));
     if (stored?.late) this.chargeLate(index, stored.late.slot, stored.late.tokens);
     if (!isClean) this.chargeLate(index, this.slotAt(now + OLD_KEEPER), this.reserveAhead);
+  }
+
+  /**
+   * Takes a bucket over from those of another limit: what no store has taken of it is spent from the reserve here too.
+   */
+  moveFrom(before: MemberBuckets, index: number, now: number): void {
+    before.giveUp(index, now, OLD_KEEPER);
+    this.load(index, regridded(before.stored(index), before.limit.window, this.limit.window), true, now);
+    this.unstored[index] = Math.min(MOST, before.unstored[index]! + before.storing[index]!);
   }
 
   /**

@@ -5,6 +5,8 @@
  * under way, and while the upstream has put it off. Kept by `learned.ts`, asked by `probe.ts`.
  */
 
+import type { Clocks, Instant } from '../ticket';
+
 /**
  * A question is another node's after so long, seconds: the one that claimed it may be gone. A node stops asking under a
  * claim somewhat before that.
@@ -23,20 +25,20 @@ export interface Question {
 }
 
 export class FirstAsks {
-  /** Until when this node may ask, seconds of the monotonic clock. */
-  private readonly mine = new Map<string, number>();
+  /** Until when this node may ask, by both clocks: a suspended machine's monotonic one stands still. */
+  private readonly mine = new Map<string, Instant>();
   private wanted = new Map<string, Question>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly now: () => number,
+    private readonly clocks: Clocks,
     private readonly claim: () => void,
   ) {}
 
   /** Whether this node is the one that asks. If not, it tries to become that; if so, to stay it. */
   may(question: Question): boolean {
     const name = nameOf(question);
-    const left = (this.mine.get(name) ?? -Infinity) - this.now();
+    const left = this.left(this.mine.get(name));
     if (left > RENEWED) return true;
     this.wanted.set(name, question);
     this.timer ??= setTimeout(() => {
@@ -52,10 +54,23 @@ export class FirstAsks {
     return wanted;
   }
 
-  /** @param asked before the database was, monotonic */
-  granted(questions: readonly Question[], asked: number): void {
-    for (const [name, until] of this.mine) if (until <= this.now()) this.mine.delete(name);
-    for (const question of questions) this.mine.set(nameOf(question), asked + CLAIM - SPARE);
+  /** Before the database is asked. */
+  now(): Instant {
+    return { monotonic: this.clocks.monotonic(), wall: this.clocks.wall() };
+  }
+
+  /** @param asked when the database was */
+  granted(questions: readonly Question[], { monotonic, wall }: Instant): void {
+    for (const [name, until] of this.mine) if (this.left(until) <= 0) this.mine.delete(name);
+    const lasts = CLAIM - SPARE;
+    for (const question of questions)
+      this.mine.set(nameOf(question), { monotonic: monotonic + lasts, wall: wall + lasts });
+  }
+
+  private left(until: Instant | undefined): number {
+    if (!until) return -Infinity;
+    const { monotonic, wall } = this.now();
+    return Math.min(until.monotonic - monotonic, until.wall - wall);
   }
 
   close(): void {

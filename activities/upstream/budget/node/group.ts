@@ -44,6 +44,8 @@ export interface PurseHost {
   /** Seconds by which the database's clock is ahead of that: it was set since, or another machine's decides. */
   ahead(): number;
   monotonic(): number;
+  /** Of this machine, seconds: it goes on while the machine is suspended. */
+  wall(): number;
   groupOf(upstream: string, limit: string, group: string): GroupLimit;
   /** Seconds for which a person closed a limit for all keys. */
   limitClosedFor(upstream: string, limit: string): number;
@@ -138,15 +140,11 @@ export class Group {
     const next: MemberLimit = { tokens, window, greatestCost, headroom };
     const before = this.buckets;
     if (before && isSame(before.limit, next)) return;
-    // An answer on its way is settled in buckets that nobody asks any more: it is counted with what is stored.
+    // An answer on its way is settled in buckets that nobody asks any more: its request counts as given up.
     const buckets = new MemberBuckets(this.slots, next);
     const now = this.host.now();
     if (before) {
-      for (let slot = 0; slot < this.slots; slot++) {
-        if (this.filled[slot] === 0) continue;
-        const stored = regridded(before.stored(slot), before.limit.window, window);
-        buckets.load(slot, stored, before.isQuiet(slot), now);
-      }
+      for (let slot = 0; slot < this.slots; slot++) if (this.filled[slot] === 1) buckets.moveFrom(before, slot, now);
     }
     this.buckets = buckets;
     this.stir();

@@ -69,7 +69,7 @@ export class NodeBudget implements Service {
     );
     this.closings = new Closings(desk, this.spender, () => clocks.monotonic());
     this.renewals = new Renewals(desk, this.spender, log);
-    this.learned = new LearnedHeaders(database, this.spender, log, { name, now: () => clocks.monotonic() });
+    this.learned = new LearnedHeaders(database, this.spender, log, { name, clocks });
     this.services = new Services([
       service({ stop: () => Promise.resolve(this.spender.close()) }),
       this.learned,

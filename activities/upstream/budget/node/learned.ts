@@ -9,6 +9,7 @@ import { errorOf } from '../../../lib/failures';
 import { Background } from '../../../lib/service';
 import { isPassing } from '../../../lib/sqlstate';
 import { claimQuestions, readHeaders, unclaimQuestions, writeHeaders } from '../../store/headers';
+import type { Clocks } from '../ticket';
 import type { Book, LearnedHeader } from './book';
 import { CLAIM, FirstAsks, type Question } from './first-asks';
 
@@ -29,12 +30,12 @@ export class LearnedHeaders extends Background {
     private readonly database: Database,
     private readonly host: { readonly known: Iterable<Book> },
     private readonly log: Logger,
-    /** A name of this process that no other has; seconds, monotonic. */
-    private readonly node: { name: string; now: () => number },
+    /** A name of this process that no other has. */
+    private readonly node: { name: string; clocks: Clocks },
   ) {
     super();
     // One that is under way may have read before this was wanted.
-    this.asks = new FirstAsks(node.now, () => void Promise.resolve(this.looking).then(() => this.look(false)));
+    this.asks = new FirstAsks(node.clocks, () => void Promise.resolve(this.looking).then(() => this.look(false)));
   }
 
   /** Before anything is sent. Without the database nobody asks. */
@@ -83,7 +84,7 @@ export class LearnedHeaders extends Background {
   private async claim(books: readonly Book[]): Promise<void> {
     const wanted = this.asks.takeWanted();
     if (wanted.length === 0) return;
-    const asked = this.node.now();
+    const asked = this.asks.now();
     const odd = wanted.filter(({ kind }) => kind.length > LONGEST_KIND);
     const shared = wanted.filter(({ kind }) => kind.length <= LONGEST_KIND);
     const refused: Question[] = [];

@@ -106,6 +106,11 @@ export class Probe implements Place {
     this.line.stir();
   }
 
+  /** No other node asks. */
+  get isToAsk(): boolean {
+    return this.host.mayAsk();
+  }
+
   /** A request is under way, or was refused for longer than now. */
   private get isOut(): boolean {
     const { underWay, closedUntil } = this.asking;
@@ -140,8 +145,9 @@ class TakenProbe implements Taken {
     private readonly over: (refusedFor: number | undefined) => void,
   ) {}
 
+  /** The process may have stood still since, for so long that another node asks. */
   mayStillSend(): boolean {
-    return !this.place.isClosed;
+    return !this.place.isClosed && this.place.isToAsk;
   }
 
   settle({ refusedFor }: Verdict): void {

@@ -7,6 +7,7 @@ import { longer } from '../../../lib/longer';
 import { MemberBuckets } from '../member';
 import { SLOTS } from '../member-slots';
 import type { LimitName } from '../../store/limit-closings';
+import type { Instant } from '../ticket';
 import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
 import { Group, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
 import { MemberPlace } from './member-place';
@@ -27,7 +28,7 @@ export class ShiftPurse implements Purse, GroupOwner {
   /** Rows of groups that nobody has asked for yet, by slot. */
   private readonly rows = new Map<number, PurseRow[]>();
   private clean: Uint8Array;
-  private lastAt: number;
+  private last: Instant;
   /** When it was noticed last that the process stood still; undefined: a flush has passed the fence since. */
   private gapAt: number | undefined;
   private harvestedAt = -Infinity;
@@ -48,7 +49,7 @@ export class ShiftPurse implements Purse, GroupOwner {
     // Its grid is that of the rows that it takes over, whenever the node has read the clock.
     this.host = { ...host, now: () => host.now() + began, ahead: () => host.ahead() - began };
     this.clean = new Uint8Array(slots);
-    this.lastAt = host.monotonic();
+    this.last = this.clock();
   }
 
   load(slot: number, rows: readonly PurseRow[], isClean: boolean): void {
@@ -71,6 +72,7 @@ export class ShiftPurse implements Purse, GroupOwner {
 
   leave(slot: number): void {
     this.rows.delete(slot);
+    this.unasked.delete(slot);
     this.clean[slot] = 0;
     for (const group of this.groups.values()) group.leave(slot);
   }
@@ -120,9 +122,13 @@ export class ShiftPurse implements Purse, GroupOwner {
 
   /** Called by the node every now and then, and before each request: whether it has stood still. */
   beat(): void {
-    const now = this.host.monotonic();
-    if (now - this.lastAt > GAP) this.gapAt = now;
-    this.lastAt = now;
+    const { last } = this;
+    const now = (this.last = this.clock());
+    if (Math.max(now.monotonic - last.monotonic, now.wall - last.wall) > GAP) this.gapAt = now.monotonic;
+  }
+
+  private clock(): Instant {
+    return { monotonic: this.host.monotonic(), wall: this.host.wall() };
   }
 
   get stoodStill(): boolean {
@@ -164,7 +170,7 @@ export class ShiftPurse implements Purse, GroupOwner {
     for (const { upstream, limit, group, slot } of rows) {
       const of = this.groups.get(`${upstream}/${limit}/${group}`);
       of?.flushed(slot, isCommitted);
-      if (!isCommitted && this.step !== 0 && this.rows.has(slot)) this.unasked.add(slot);
+      if (!isCommitted && this.rows.has(slot)) this.unasked.add(slot);
       // Its reserve is free again. Nobody else's bucket has changed.
       if (isCommitted) of?.stir(slot);
     }
@@ -190,7 +196,7 @@ export class ShiftPurse implements Purse, GroupOwner {
   }
 
   get isStored(): boolean {
-    return [...this.groups.values()].every((group) => group.isStored);
+    return this.unasked.size === 0 && [...this.groups.values()].every((group) => group.isStored);
   }
 
   get bytes(): number {

@@ -83,6 +83,7 @@ export class NodeSpender implements Spender {
       now: () => options.now(),
       ahead: () => options.ahead?.() ?? 0,
       monotonic: () => options.clocks.monotonic(),
+      wall: () => options.clocks.wall(),
       groupOf: (...name: string[]) => this.groupOf(name.join('/')),
       limitClosedFor: (upstream: string, limit: string) => this.closings.closedFor(upstream, limit),
     };

@@ -15,7 +15,9 @@ import { answer } from './kit';
 let now: number;
 /** Seconds by which the database's clock was set since the node has read it. */
 let ahead: number;
-const clocks = { monotonic: () => now, wall: () => now };
+/** Seconds for which the machine was suspended: its monotonic clock stood still. */
+let suspended: number;
+const clocks = { monotonic: () => now - suspended, wall: () => now };
 const urged: string[] = [];
 
 /** @param readAt the database's clock was set by so much before the node read it first */
@@ -67,6 +69,7 @@ function sent(spend: Spend | Shortage): Spend {
 beforeEach(() => {
   now = 1_760_000_000;
   ahead = 0;
+  suspended = 0;
   urged.length = 0;
 });
 
@@ -231,6 +234,18 @@ test('after the process stood still nothing is sent until a flush has passed the
   expect(take(spender, purse, 1).isShort).toBe(false);
 });
 
+test('a machine that was suspended stood still too, though its monotonic clock does not say so', () => {
+  const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
+  const purse = loaded(spender, 2);
+  const early = sent(take(spender, purse, 0));
+  suspended = 600;
+  now += 600;
+  expect(early.maySend).toBe(false);
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  purse.flushed(purse.harvest(10), true);
+  expect(take(spender, purse, 1).isShort).toBe(false);
+});
+
 describe.each([120, -120, 61.5])('the database’s clock is set by %d s', (step) => {
   const limit: Partial<UpstreamLimit> = {
     rule: limitOf({ tokens: 10, window: 300, greatestCost: 5 }),
@@ -278,6 +293,97 @@ describe.each([120, -120, 61.5])('the database’s clock is set by %d s', (step)
     // A slot that has its last moment behind it, and one of the way from clock to clock.
     pass(5 + 2 * 10 + 1);
     sent(take(spender, purse, 0));
+  });
+});
+
+test('the database’s clock is set: nothing is stored before the rows that nobody has asked for are', () => {
+  const limit = { rule: limitOf({ tokens: 10, window: 300, greatestCost: 5 }), key: ({ id }: { id?: string }) => id };
+  const spender = spenderOf(limit);
+  const purse = loaded(spender, 2);
+  sent(take(spender, purse, 0)).report(answer());
+  const rows = purse.harvest(10);
+  purse.flushed(rows, true);
+  purse.load(1, rows, true);
+  // A shift of members that nobody has asked for.
+  const idle = spender.purse(1);
+  idle.load(0, rows, true);
+  ahead = -120;
+  for (const one of [purse, idle]) {
+    one.harvest(0);
+    expect(one.isStored).toBe(false);
+  }
+  purse.flushed(purse.harvest(10), true);
+  expect(purse.isStored).toBe(true);
+  // It is put right, and the flush that tells of it fails.
+  ahead = 0;
+  purse.flushed(purse.harvest(10), false);
+  expect(purse.isStored).toBe(false);
+  expect(purse.harvest(10)).toMatchObject([{ slot: 0 }, { slot: 1, stored: rows[0]!.stored }]);
+});
+
+describe('another limit is learned while something is spent that no flush has taken', () => {
+  /** One that keeps a member, and the rows that it leaves behind. */
+  function keeper(): {
+    left: () => ChangedRow[];
+    spend: (tokens: number) => Spend;
+    spender: NodeSpender;
+    purse: Purse;
+  } {
+    const spender = spenderOf({ rule: limitOf({ greatestCost: 5 }), cost: () => 5 });
+    const purse = loaded(spender, 1);
+    const tell = (tokens: number) =>
+      answer(200, { 'x-ratelimit-group': 'char', 'x-ratelimit-limit': `${tokens}/15m`, 'x-ratelimit-remaining': '90' });
+    const spend = (tokens: number): Spend => {
+      const spent = sent(take(spender, purse, 0));
+      spent.report(tell(tokens));
+      return spent;
+    };
+    spend(150);
+    purse.flushed(purse.harvest(10), true);
+    return {
+      spender,
+      purse,
+      spend,
+      left: () => {
+        spender.release(purse);
+        return purse.harvest(10);
+      },
+    };
+  }
+
+  test('it is stored with the rest', () => {
+    const { spend, left } = keeper();
+    spend(100);
+    expect(left()).toMatchObject([{ slot: 0, stored: { tokens: [10] } }]);
+  });
+
+  test('and spent from what the next keeper counts', () => {
+    const { spender, purse, spend } = keeper();
+    spend(100);
+    expect(take(spender, purse, 0).isShort).toBe(true);
+    purse.flushed(purse.harvest(10), true);
+    expect(take(spender, purse, 0).isShort).toBe(false);
+  });
+
+  test('and what is under way counts whole', () => {
+    const { spender, purse, left } = keeper();
+    sent(take(spender, purse, 0));
+    spender.define({ name: 'up', limits: [] });
+    spender.define({
+      name: 'up',
+      limits: [
+        {
+          name: 'group',
+          rule: limitOf({ tokens: 20, window: 900, greatestCost: 5 }),
+          scope: 'member',
+          key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
+          secret: false,
+          cost: () => 5,
+        },
+      ],
+    });
+    take(spender, purse, 0);
+    expect(left()).toMatchObject([{ slot: 0, stored: { tokens: [5], late: { tokens: 5 } } }]);
   });
 });
 

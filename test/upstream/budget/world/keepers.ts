@@ -1,7 +1,7 @@
 /**
  * Buckets of members through hand-overs: shifts that keep a member one after the other, each with its own typed arrays,
  * a store behind a fence, and an upstream that counts exactly. Shifts end cleanly, crash, freeze or lose the store, and
- * go on for their patience beside the next.
+ * go on for their patience beside the next; now and then one learns that a request may cost more, or less.
  */
 import { MemberBuckets, type MemberLimit, type MemberTicket } from '../../../../activities/upstream/budget/member';
 import type { StoredMember } from '../../../../activities/upstream/budget/member-slots';
@@ -20,7 +20,7 @@ interface Row {
 }
 
 class Keeper {
-  private readonly buckets: MemberBuckets;
+  private buckets: MemberBuckets;
   private fencePassedAt: number;
   private frozenUntil = 0;
   cutUntil = 0;
@@ -58,6 +58,15 @@ class Keeper {
     this.frozenUntil = Math.max(this.frozenUntil, now + seconds);
   }
 
+  /** The buckets are those of another limit from now on. */
+  learn(greatestCost: number): void {
+    this.awake(() => {
+      const before = this.buckets;
+      this.buckets = new MemberBuckets(1, { ...this.world.limit, greatestCost });
+      this.buckets.moveFrom(before, 0, this.world.events.now);
+    });
+  }
+
   private awake(run: () => void): void {
     if (this.isOver) return;
     const { events } = this.world;
@@ -86,7 +95,8 @@ class Keeper {
 
   private send(stuckFor: number): void {
     const { events, draw, upstream, limit } = this.world;
-    const ticket: MemberTicket = this.buckets.reserve(0);
+    const { buckets } = this;
+    const ticket: MemberTicket = buckets.reserve(0);
     let isDone = false;
     const done = (run: () => void): void =>
       this.awake(() => {
@@ -104,10 +114,10 @@ class Keeper {
       const told = this.world.headers && !draw.chance(0.1) ? { remaining } : undefined;
       if (draw.chance(0.01)) return;
       events.after(draw.lognormal(0.04, 0.8), () =>
-        done(() => this.buckets.settle(ticket, fits ? cost : 0, events.now, told)),
+        done(() => buckets.settle(ticket, fits ? cost : 0, events.now, told)),
       );
     });
-    events.after(5 + stuckFor, () => done(() => this.buckets.lose(ticket, events.now, LATE)));
+    events.after(5 + stuckFor, () => done(() => buckets.lose(ticket, events.now, LATE)));
   }
 
   /** The values' flush: fenced, slow, now and then refused or lost. */
@@ -134,11 +144,10 @@ class Keeper {
   /** Ends in good order: nothing new, what is under way is waited for, the last flush says so. */
   leave(then: () => void): void {
     const { events } = this.world;
-    const { buckets } = this;
     this.isLeaving = true;
     const wait = (): void => {
       if (this.isOver) return;
-      if (buckets.isQuiet(0) && !this.isFlushing) this.lastFlush(then);
+      if (this.buckets.isQuiet(0) && !this.isFlushing) this.lastFlush(then);
       else events.after(0.1, wait);
     };
     wait();
@@ -217,6 +226,8 @@ export class KeepersWorld {
       events.after(draw.between(40, 200), again);
     };
     events.after(draw.between(20, 60), again);
+    if (draw.chance(0.3))
+      events.every(draw.between(5, 60), 10, () => this.keeper.learn(limit.greatestCost + draw.one([0, 1])));
     events.runUntil(end);
     return this.spent / ((limit.tokens / limit.window) * (end - from));
   }

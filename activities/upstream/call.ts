@@ -218,15 +218,20 @@ export class Call implements Sendable, Deadlined {
   private hold(afterMs: number, scope: HoldError['scope'] | undefined): void {
     const { status, settings } = this;
     const { method, path } = this.request;
+    const end = (isTaken: boolean): void => {
+      const error = new HoldError('', {
+        afterMs,
+        scope: scope ?? (isTaken ? 'member' : settings.holdScope({ status, path })),
+      });
+      const seconds = Math.ceil(error.afterMs / 1_000);
+      error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
+      this.end(error);
+    };
     // A bucket that takes the refusal for its own holds whom it concerns, on all nodes: nobody else has to be.
+    const { permit } = this;
     const isTaken = this.report(undefined, boundedHold(afterMs, LONGEST_HOLD_MS));
-    const error = new HoldError('', {
-      afterMs,
-      scope: scope ?? (isTaken ? 'member' : settings.holdScope({ status, path })),
-    });
-    const seconds = Math.ceil(error.afterMs / 1_000);
-    error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
-    this.end(error);
+    if (permit?.judged) void permit.judged.then(end);
+    else end(isTaken);
   }
 
   /** While it waited for its connection its bucket was closed, or the process stood still for too long. */

@@ -35,6 +35,8 @@ export interface Permit {
   readonly maySend: boolean;
   /** @returns true: a bucket took a refusal for its own, and holds whom it concerns */
   report(answer: Replied): boolean;
+  /** The same of the refusal that was reported, where another thread has to say it; it never rejects. */
+  readonly judged?: Promise<boolean> | undefined;
   /** It was never sent. */
   release(): void;
   /** It was sent, and no answer came. */

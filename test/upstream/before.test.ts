@@ -2,6 +2,7 @@
  * Batches, pages, durable activities and gates take their tokens before their code begins; what has none in a moment is
  * put off. And code in a thread asks its node for each request.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -177,6 +178,41 @@ describe('code in a thread', () => {
     const closed = once(port2, 'close');
     stop();
     await closed;
+  });
+
+  test.each([true, false])('hears from its node whether a limit takes a refusal for its own: %p', async (isTaken) => {
+    const permit = { maySend: true, report: () => isTaken, release: () => undefined, lose: () => undefined };
+    const { port1, port2 } = new MessageChannel();
+    const stop = answerThread(port1, { permit: () => permit });
+    const given = (await new ThreadSpending(port2).permit('fake', wanted))!;
+    const refusal = { status: 429, header: () => undefined, refusedForMs: 5_000 };
+    given.report(refusal);
+    // Told once.
+    given.report(refusal);
+    expect(await given.judged).toBe(isTaken);
+    stop();
+  });
+
+  test('that is ended while its request stands in a line keeps nothing of what comes then', async () => {
+    const { port1, port2 } = new MessageChannel();
+    let isReleased = false;
+    const permit = {
+      maySend: true,
+      report: () => false,
+      release: () => void (isReleased = true),
+      lose: () => undefined,
+    };
+    let itsTurn = (_: typeof permit): void => undefined;
+    let ask = (): void => undefined;
+    const line = new Promise<typeof permit>((resolve) => (itsTurn = resolve));
+    const asked = new Promise<void>((resolve) => (ask = resolve));
+    const stop = answerThread(port1, { permit: () => (ask(), line) });
+    void new ThreadSpending(port2).permit('fake', wanted);
+    await asked;
+    stop();
+    itsTurn(permit);
+    await turn();
+    expect(isReleased).toBe(true);
   });
 
   test('that is ended leaves no request under way', async () => {

@@ -14,7 +14,11 @@ type Question =
   | { end: number; how: 'report'; answer: PlainAnswer };
 
 /** From the node. */
-type Reply = { asked: number; permit: boolean } | { asked: number; error: { message: string; afterMs?: number } };
+type Reply =
+  | { asked: number; permit: boolean }
+  | { asked: number; error: { message: string; afterMs?: number } }
+  /** To a report: whether a limit took the refusal for its own. */
+  | { ended: number; isTaken: boolean };
 
 interface PlainAnswer {
   status: number;
@@ -29,10 +33,13 @@ const GOOD_MS = 20_000;
 /** Answers a thread's questions until the port is closed. Permits that it leaves behind count as lost. */
 export function answerThread(port: MessagePort, spending: Spending): () => void {
   const permits = new Map<number, Permit>();
+  let isOver = false;
   const answer = async (id: number, upstream: string, wanted: Wanted): Promise<Reply> => {
     try {
       const permit = await spending.permit(upstream, wanted);
-      if (permit) permits.set(id, permit);
+      // The thread was ended while its request stood in a line: it sends nothing any more.
+      if (isOver) permit?.release();
+      else if (permit) permits.set(id, permit);
       return { asked: id, permit: permit !== undefined };
     } catch (thrown) {
       const { message } = thrown as Error;
@@ -46,12 +53,15 @@ export function answerThread(port: MessagePort, spending: Spending): () => void 
     }
     const permit = permits.get(question.end);
     permits.delete(question.end);
-    if (question.how === 'report') permit?.report(repliedOf(question.answer));
-    else if (question.how === 'lose') permit?.lose();
+    if (question.how === 'report') {
+      const isTaken = permit?.report(repliedOf(question.answer)) ?? false;
+      port.postMessage({ ended: question.end, isTaken } satisfies Reply);
+    } else if (question.how === 'lose') permit?.lose();
     else permit?.release();
   });
   port.unref();
   return () => {
+    isOver = true;
     port.close();
     for (const permit of permits.values()) permit.lose();
     permits.clear();
@@ -67,9 +77,16 @@ function repliedOf({ status, headers, body, refusedForMs }: PlainAnswer): Replie
 export class ThreadSpending implements Spending {
   private asked = 0;
   private readonly waiting = new Map<number, (reply: Reply) => void>();
+  /** Refusals that the node was told of, and has not judged yet. */
+  private readonly refused = new Map<number, (isTaken: boolean) => void>();
 
   constructor(private readonly port: MessagePort) {
     port.on('message', (reply: Reply) => {
+      if ('ended' in reply) {
+        this.refused.get(reply.ended)?.(reply.isTaken);
+        this.refused.delete(reply.ended);
+        return;
+      }
       this.waiting.get(reply.asked)?.(reply);
       this.waiting.delete(reply.asked);
     });
@@ -83,7 +100,9 @@ export class ThreadSpending implements Spending {
       this.send({ ask, upstream, wanted: { method, path, id } });
     });
     if ('error' in reply) throw errorOf(reply.error);
-    return reply.permit ? new ThreadPermit(ask, (question) => this.send(question)) : undefined;
+    if (!('permit' in reply && reply.permit)) return undefined;
+    const judged = (): Promise<boolean> => new Promise((resolve) => void this.refused.set(ask, resolve));
+    return new ThreadPermit(ask, (question) => this.send(question), judged);
   }
 
   private send(question: Question): void {
@@ -96,20 +115,24 @@ class ThreadPermit implements Permit {
   private readonly monotonic = performance.now();
   private readonly wall = Date.now();
   private isOver = false;
+  judged: Promise<boolean> | undefined;
 
   constructor(
     private readonly id: number,
     private readonly send: (question: Question) => void,
+    /** The node's word on the refusal that it is told of. */
+    private readonly judge: () => Promise<boolean>,
   ) {}
 
   get maySend(): boolean {
     return Math.max(performance.now() - this.monotonic, Date.now() - this.wall) < GOOD_MS;
   }
 
-  /** Whether a limit takes a refusal for its own is not known here; the run's member is held either way. */
+  /** Whether a limit takes a refusal for its own, the node knows: `judged` has its word. */
   report(answer: Replied): boolean {
+    if (answer.refusedForMs !== undefined && !this.isOver) this.judged = this.judge();
     this.end({ end: this.id, how: 'report', answer: plain(answer) });
-    return answer.refusedForMs !== undefined;
+    return false;
   }
 
   release(): void {

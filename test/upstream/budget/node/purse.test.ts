@@ -1,77 +1,8 @@
 /** A shift's buckets of its members in memory: what one answer teaches all, who is shared, what a gap stops. */
 import { limitOf } from '../../../../activities/upstream/budget/limit';
-import { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
-import type {
-  ChangedRow,
-  Purse,
-  PurseRow,
-  Reservation,
-  Shortage,
-  Spend,
-  UpstreamLimit,
-} from '../../../../activities/upstream/budget/spender';
+import type { UpstreamLimit } from '../../../../activities/upstream/budget/spender';
 import { answer } from './kit';
-
-let now: number;
-/** Seconds by which the database's clock was set since the node has read it. */
-let ahead: number;
-/** Seconds for which the machine was suspended: its monotonic clock stood still. */
-let suspended: number;
-const clocks = { monotonic: () => now - suspended, wall: () => now };
-const urged: string[] = [];
-
-/** @param readAt the database's clock was set by so much before the node read it first */
-function spenderOf(limit: Partial<UpstreamLimit>, readAt = 0): NodeSpender {
-  const spender = new NodeSpender(
-    { clocks, now: () => now + readAt, ahead: () => ahead - readAt, process: 'one', address: 'here' },
-    { urge: ({ name }) => urged.push(name.key), tellClosing: () => undefined },
-  );
-  const whole: UpstreamLimit = {
-    name: 'group',
-    rule: limitOf({ greatestCost: 5 }),
-    scope: 'member',
-    key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
-    secret: false,
-    cost: ({ status }) => (status < 300 ? 2 : 5),
-    ...limit,
-  };
-  spender.define({ name: 'up', limits: [whole] });
-  return spender;
-}
-
-function loaded(spender: NodeSpender, members: number): Purse {
-  const purse = spender.purse(members);
-  for (let slot = 0; slot < members; slot++) purse.load(slot, [], true);
-  return purse;
-}
-
-function take(spender: NodeSpender, purse: Purse, slot: number): Spend | Shortage {
-  const use = { class: 'watch' as const, by: 't/look', id: `m${slot}`, purse, slot };
-  const reserved: Reservation | Shortage = spender.reserve('up', use, 1);
-  if (reserved.isShort) return reserved;
-  const spend = reserved.draw({ method: 'GET', path: `/characters/${slot}/look/` });
-  reserved.end();
-  return spend;
-}
-
-const told = (remaining: number, group = 'char') =>
-  answer(200, {
-    'x-ratelimit-group': group,
-    'x-ratelimit-limit': '150/15m',
-    'x-ratelimit-remaining': String(remaining),
-  });
-
-function sent(spend: Spend | Shortage): Spend {
-  if (spend.isShort) throw new Error(`${spend.limit}:${spend.key} has nothing`);
-  return spend;
-}
-
-beforeEach(() => {
-  now = 1_760_000_000;
-  ahead = 0;
-  suspended = 0;
-  urged.length = 0;
-});
+import { clock, loaded, sent, spenderOf, take, told, urged } from './purse-kit';
 
 test('a refusal is stored with the bucket: whoever takes the member over knows it, and nobody else waits', () => {
   const limit = { rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }: { id?: string }) => id };
@@ -85,14 +16,14 @@ test('a refusal is stored with the bucket: whoever takes the member over knows i
   const rows = purse.harvest(10);
   purse.flushed(rows, true);
   expect(purse.isStored).toBe(true);
-  expect(rows).toMatchObject([{ slot: 0, closedUntil: now + 60 }]);
+  expect(rows).toMatchObject([{ slot: 0, closedUntil: clock.now + 60 }]);
   const next = spenderOf(limit);
   const other = next.purse(2);
   other.load(0, rows, true);
   other.load(1, [], true);
   const later = (seconds: number): void => {
     // A process that stood still sends nothing before a flush.
-    for (let i = 0; i < seconds; i++, now++) next.beat();
+    for (let i = 0; i < seconds; i++, clock.now++) next.beat();
   };
   later(50);
   expect(take(next, other, 0)).toMatchObject({ isShort: true, isClosed: true });
@@ -117,7 +48,7 @@ test('an answer that costs more than the greatest raises that: no bucket is over
       spend.report(answer());
     }
     purse.flushed(purse.harvest(10), true);
-    now++;
+    clock.now++;
   }
   expect(served).toBe(3);
   // One bucket has taught it to all.
@@ -194,7 +125,7 @@ test('a refusal closes the bucket of that member and of no other', () => {
   expect(take(spender, purse, 1).isShort).toBe(false);
   purse.flushed(purse.harvest(10), true);
   for (let second = 0; second < 21; second++) {
-    now++;
+    clock.now++;
     spender.beat();
   }
   expect(take(spender, purse, 0).isShort).toBe(false);
@@ -210,7 +141,7 @@ test('a maxHold bounds the closing of a member’s bucket, also one that was sto
   sent(take(spender, purse, 0)).report(answer(429, {}, 604_800_000));
   expect(take(spender, purse, 0)).toMatchObject({ isClosed: true, waitMs: 86_400_000 });
   const rows = purse.harvest(10);
-  expect(rows).toMatchObject([{ closedUntil: now + 86_400 }]);
+  expect(rows).toMatchObject([{ closedUntil: clock.now + 86_400 }]);
   const lower = spenderOf(limit(20));
   const next = lower.purse(1);
   next.load(0, rows, true);
@@ -222,7 +153,7 @@ test('after the process stood still nothing is sent until a flush has passed the
   const purse = loaded(spender, 2);
   const early = sent(take(spender, purse, 0));
   const rows = purse.harvest(10);
-  now += 3;
+  clock.now += 3;
   expect(early.maySend).toBe(false);
   expect(take(spender, purse, 1).isShort).toBe(true);
   // That flush began before.
@@ -232,159 +163,6 @@ test('after the process stood still nothing is sent until a flush has passed the
   expect(take(spender, purse, 1).isShort).toBe(true);
   purse.flushed(purse.harvest(10), true);
   expect(take(spender, purse, 1).isShort).toBe(false);
-});
-
-test('a machine that was suspended stood still too, though its monotonic clock does not say so', () => {
-  const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
-  const purse = loaded(spender, 2);
-  const early = sent(take(spender, purse, 0));
-  suspended = 600;
-  now += 600;
-  expect(early.maySend).toBe(false);
-  expect(take(spender, purse, 1).isShort).toBe(true);
-  purse.flushed(purse.harvest(10), true);
-  expect(take(spender, purse, 1).isShort).toBe(false);
-});
-
-describe.each([120, -120, 61.5])('the database’s clock is set by %d s', (step) => {
-  const limit: Partial<UpstreamLimit> = {
-    rule: limitOf({ tokens: 10, window: 300, greatestCost: 5 }),
-    key: ({ id }) => id,
-    cost: () => 5,
-  };
-
-  /** Rows of a member that has spent everything, as its keeper stores them once the clock was set. */
-  function storedAfter(): PurseRow[] {
-    const spender = spenderOf(limit);
-    const purse = loaded(spender, 2);
-    let rows: ChangedRow[] = [];
-    for (let i = 0; i < 2; i++) {
-      sent(take(spender, purse, 0)).report(answer());
-      purse.flushed((rows = purse.harvest(10)), true);
-    }
-    expect(purse.harvest(10)).toEqual([]);
-    // Nobody has asked for this one yet.
-    purse.load(1, rows, true);
-    ahead = step;
-    const failed = purse.harvest(10);
-    purse.flushed(failed, false);
-    const again = purse.harvest(10);
-    expect(again.map(({ slot }) => slot)).toEqual([0, 1]);
-    expect(again).toEqual(failed);
-    purse.flushed(again, true);
-    expect(purse.harvest(10)).toEqual([]);
-    expect(again[0]).toEqual({ ...again[1], slot: 0 });
-    return again.slice(1);
-  }
-
-  test.each([
-    ['another node, which has read it since', step],
-    ['a next shift of the same node', 0],
-  ])('to %s nothing comes back early, and nothing late', (_, readAt) => {
-    const rows = storedAfter();
-    const spender = spenderOf(limit, readAt);
-    const purse = spender.purse(1);
-    purse.load(0, rows, true);
-    const pass = (seconds: number): void => {
-      for (let i = 0; i < seconds; i++, now++) spender.beat();
-    };
-    pass(295);
-    expect(take(spender, purse, 0).isShort).toBe(true);
-    // A slot that has its last moment behind it, and one of the way from clock to clock.
-    pass(5 + 2 * 10 + 1);
-    sent(take(spender, purse, 0));
-  });
-});
-
-test('the database’s clock is set: nothing is stored before the rows that nobody has asked for are', () => {
-  const limit = { rule: limitOf({ tokens: 10, window: 300, greatestCost: 5 }), key: ({ id }: { id?: string }) => id };
-  const spender = spenderOf(limit);
-  const purse = loaded(spender, 2);
-  sent(take(spender, purse, 0)).report(answer());
-  const rows = purse.harvest(10);
-  purse.flushed(rows, true);
-  purse.load(1, rows, true);
-  // A shift of members that nobody has asked for.
-  const idle = spender.purse(1);
-  idle.load(0, rows, true);
-  ahead = -120;
-  for (const one of [purse, idle]) {
-    one.harvest(0);
-    expect(one.isStored).toBe(false);
-  }
-  purse.flushed(purse.harvest(10), true);
-  expect(purse.isStored).toBe(true);
-  // It is put right, and the flush that tells of it fails.
-  ahead = 0;
-  purse.flushed(purse.harvest(10), false);
-  expect(purse.isStored).toBe(false);
-  expect(purse.harvest(10)).toMatchObject([{ slot: 0 }, { slot: 1, stored: rows[0]!.stored }]);
-});
-
-describe('another limit is learned while something is spent that no flush has taken', () => {
-  /** One that keeps a member, and the rows that it leaves behind. */
-  function keeper(): {
-    left: () => ChangedRow[];
-    spend: (tokens: number) => Spend;
-    spender: NodeSpender;
-    purse: Purse;
-  } {
-    const spender = spenderOf({ rule: limitOf({ greatestCost: 5 }), cost: () => 5 });
-    const purse = loaded(spender, 1);
-    const tell = (tokens: number) =>
-      answer(200, { 'x-ratelimit-group': 'char', 'x-ratelimit-limit': `${tokens}/15m`, 'x-ratelimit-remaining': '90' });
-    const spend = (tokens: number): Spend => {
-      const spent = sent(take(spender, purse, 0));
-      spent.report(tell(tokens));
-      return spent;
-    };
-    spend(150);
-    purse.flushed(purse.harvest(10), true);
-    return {
-      spender,
-      purse,
-      spend,
-      left: () => {
-        spender.release(purse);
-        return purse.harvest(10);
-      },
-    };
-  }
-
-  test('it is stored with the rest', () => {
-    const { spend, left } = keeper();
-    spend(100);
-    expect(left()).toMatchObject([{ slot: 0, stored: { tokens: [10] } }]);
-  });
-
-  test('and spent from what the next keeper counts', () => {
-    const { spender, purse, spend } = keeper();
-    spend(100);
-    expect(take(spender, purse, 0).isShort).toBe(true);
-    purse.flushed(purse.harvest(10), true);
-    expect(take(spender, purse, 0).isShort).toBe(false);
-  });
-
-  test('and what is under way counts whole', () => {
-    const { spender, purse, left } = keeper();
-    sent(take(spender, purse, 0));
-    spender.define({ name: 'up', limits: [] });
-    spender.define({
-      name: 'up',
-      limits: [
-        {
-          name: 'group',
-          rule: limitOf({ tokens: 20, window: 900, greatestCost: 5 }),
-          scope: 'member',
-          key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
-          secret: false,
-          cost: () => 5,
-        },
-      ],
-    });
-    take(spender, purse, 0);
-    expect(left()).toMatchObject([{ slot: 0, stored: { tokens: [5], late: { tokens: 5 } } }]);
-  });
 });
 
 test('members that join find room; one that leaves leaves nothing to whoever gets its slot', () => {

@@ -71,14 +71,17 @@ describe('parts', () => {
     expect(desk.bucket.spent).toBe(has);
   });
 
-  test.each([6, 3])('what answers cost beyond the grant of a part that is over is counted, once; told after %d s', (s) => {
-    const desk = new Desk(floating);
-    const has = desk.granted('a');
-    desk.after(s);
-    for (let i = 0; i < 2; i++) desk.granted('a', { epoch: 1, wants: 0, ended: [{ epoch: 0, settled: has + 7 }] });
-    expect(desk.own).toBe(has + 7);
-    expect(desk.out).toBe(0);
-  });
+  test.each([6, 3])(
+    'what answers cost beyond the grant of a part that is over is counted, once; told after %d s',
+    (s) => {
+      const desk = new Desk(floating);
+      const has = desk.granted('a');
+      desk.after(s);
+      for (let i = 0; i < 2; i++) desk.granted('a', { epoch: 1, wants: 0, ended: [{ epoch: 0, settled: has + 7 }] });
+      expect(desk.own).toBe(has + 7);
+      expect(desk.out).toBe(0);
+    },
+  );
 
   test('a part of which the node says that it is over is not waited for', () => {
     const desk = new Desk(floating);

@@ -44,7 +44,7 @@ export interface PurseHost {
   /** Seconds by which the database's clock is ahead of that: it was set since, or another machine's decides. */
   ahead(): number;
   monotonic(): number;
-  /** Of this machine, seconds: it goes on while the machine is suspended. */
+  /** Seconds of this machine's own clock: it goes on while the machine is suspended. */
   wall(): number;
   groupOf(upstream: string, limit: string, group: string): GroupLimit;
   /** Seconds for which a person closed a limit for all keys. */

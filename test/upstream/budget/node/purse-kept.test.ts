@@ -1,4 +1,4 @@
-/** What is kept of a member's buckets, where machines are suspended, clocks are set and limits are learned. */
+/** A member's buckets keep what they have, where machines are suspended, clocks are set and limits are learned. */
 import { limitOf } from '../../../../activities/upstream/budget/limit';
 import type { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
 import type { ChangedRow, Purse, PurseRow, Spend, UpstreamLimit } from '../../../../activities/upstream/budget/spender';

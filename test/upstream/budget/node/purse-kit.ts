@@ -1,4 +1,4 @@
-/** A shift's buckets of its members in memory, by clocks that a test turns. For the tests of purses beside this file. */
+/** A shift's buckets of its members in memory, by clocks that a test turns. For the tests of purses here. */
 import { limitOf } from '../../../../activities/upstream/budget/limit';
 import { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
 import type {

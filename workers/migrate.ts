@@ -53,9 +53,9 @@ export async function migrate(
   client.on('error', (error) => log.debug({ err: error }, 'the connection was lost'));
   await client.connect();
   try {
-    await waitForOthers(client, log);
     // A limit that the role has is for its usual statements; a migration takes as long as its tables are large.
     await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'; set statement_timeout = 0`);
+    await waitForOthers(client, log);
     if (!own) await prepare(client);
     const applied = await apply(client, log, own);
     if (applied.length > 0 && !own) await note(client, applied, actorOf(undefined, via), log);

@@ -88,6 +88,12 @@ export function unlisted(upstream: string): TypeError {
   );
 }
 
+/** The error of a request that would be counted beside what the member's own runs spend: together they could exceed it. */
+export function notOfItsRun(upstream: string, limit: string): TypeError {
+  const how = `list '${upstream}' in the config's \`upstreams\`, and any code may`;
+  return new TypeError(`only runs of a member itself spend from the limit '${upstream}/${limit}' for it: ${how}`);
+}
+
 /** Asks whoever is concerned. @throws HoldError where a limit has nothing left */
 export function permitFor(upstream: string, wanted: Wanted): Permit | undefined | Promise<Permit | undefined> {
   return (shared.runs.getStore() ?? shared.worker)?.permit(upstream, wanted);

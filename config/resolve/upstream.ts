@@ -26,8 +26,8 @@ export interface ResolvedUpstream {
   /** The code and data of each limit, by name. */
   limits: Record<string, LimitDefinition>;
   /**
-   * The one tracker that spends from it; undefined: nobody, several, or something else besides. Only then may a bucket
-   * of a member be kept by the shift that keeps the member.
+   * The one tracker that spends from it, by operations that name it; undefined: several do, or something else besides,
+   * or it is listed. Only then may a bucket of a member be kept by the shift that keeps the member.
    */
   onlyTracker?: string;
 }
@@ -79,14 +79,14 @@ export function resolveUpstreams(
       problems.push(`${at} must be made by defineUpstream({ name, … })${unnamedHint(upstream)}`);
       continue;
     }
-    const isUse = !at.startsWith('upstreams[');
     const known = byName.get(definition.name);
     if (known && known.definition !== definition) {
       problems.push(`${at}: there are two upstreams named '${definition.name}' (the other is that of ${known.at})`);
       continue;
     }
     const entry = known ?? { definition, users: new Set<string>(), at };
-    if (isUse) entry.users.add(tracker ?? '');
+    // One that is listed is also asked by code that names nothing.
+    entry.users.add(tracker ?? '');
     byName.set(definition.name, entry);
   }
   return [...byName.values()].map(({ definition, users }) => {

@@ -142,6 +142,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
       'job',
       'buffer',
       'node',
+      'now',
       'upstream',
       'unit',
       'as',

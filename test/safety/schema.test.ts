@@ -93,10 +93,21 @@ describe('roles of few rights', () => {
     ['nobody has a right to', 'revoke all on schema public from public'],
     ['is not there', 'drop schema public'],
   ])('a database where public %s is migrated all the same', async (_how, hardened) => {
-    const { url, role } = await newDatabase('grant create on database $database to $role', hardened);
-    await stack.sql(`alter role ${role} set statement_timeout = '1ms'`);
+    const { url } = await newDatabase('grant create on database $database to $role', hardened);
     expect(await migrate(url, log)).toEqual(migrations());
     expect(await migrate(url, log)).toEqual([]);
+  });
+
+  test('a migration takes longer than the statements of its role may', async () => {
+    const { url, role } = await newDatabase('grant create on schema public to $role');
+    await stack.sql(`alter role ${role} set statement_timeout = '1s'`);
+    const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-slow-'));
+    try {
+      writeFileSync(path.join(folder, '0001_slow.sql'), '-- Up Migration\nselect pg_sleep(1.5);');
+      expect(await migrate(url, log, { folder, table: 'own_migrations' })).toEqual(['0001_slow']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('who has no right to the schema is told by every verb where the rights are written down', async () => {

@@ -60,6 +60,13 @@ const limitProblems = (limit: object): string[] => {
 };
 
 describe('a config', () => {
+  test('that lists an upstream beside its one tracker says that other code asks it', () => {
+    const used = esi();
+    const of = (listed: object) => resolveConfig({ trackers: [tracker('a', used) as never], ...listed }).upstreams;
+    expect(of({})).toMatchObject([{ onlyTracker: 'a' }]);
+    expect(of({ upstreams: [used] })?.[0]).not.toHaveProperty('onlyTracker');
+  });
+
   test('has the upstreams that it lists and those that anything in it names, each once', () => {
     const [used, listed] = [esi(), defineUpstream({ name: 'other', origin })];
     const config = resolveConfig({ trackers: [tracker('a', used) as never], upstreams: [listed] });

@@ -26,7 +26,7 @@ export interface UpstreamLimit {
   readonly rule: Limit;
   /**
    * `shared`: every node may spend from a bucket of it, which is in the ledger. `member`: only the shift that keeps the
-   * member does, from its own purse; a use without a purse takes the bucket for a shared one.
+   * member does, from its own purse; a use of a member without a purse is refused, for nobody would add it up.
    */
   readonly scope: 'shared' | 'member';
   /**
@@ -88,7 +88,8 @@ export interface Spender {
   /**
    * Takes what a run of this use usually needs, from every bucket that it spends from, or from none.
    * @param requests of the run. @default what its runs have made lately, one at first
-   * @throws TypeError where the upstream is not defined here; and what a key function of the user's throws
+   * @throws TypeError where the upstream is not defined here, or keeps a member's bucket at its shift and the use is
+   *   not of that; and what a key function of the user's throws
    */
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage;
   /**

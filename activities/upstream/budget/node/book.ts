@@ -6,11 +6,13 @@
 import { shownKey, storedKey } from '../keys';
 import type { Spent } from '../../telemetry';
 import { shapeOf } from '../../lane';
+import { notOfItsRun } from '../../spending';
 import type { Answered, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
 import { Facts } from './facts';
 import { Probe } from './probe';
 import type { Place, Verdict } from './place';
 import type { ShiftPurse } from './purse';
+import { RunSizes } from './run-sizes';
 import type { SharedBucket } from './shared';
 import { verdictOn, type LimitVerdict } from './verdicts';
 
@@ -18,9 +20,6 @@ import { verdictOn, type LimitVerdict } from './verdicts';
 const MOST_LEARNED = 5_000;
 /** Limits whose buckets are found fast: an upstream has some. */
 const MOST_LIMITS = 50;
-/** Requests of a run follow the last runs with this weight; no run reserves more of them. */
-const RUN_WEIGHT = 0.1;
-const MOST_REQUESTS = 20;
 
 /** A header that keys are made of, as the last answer of a kind had it. */
 export interface LearnedHeader {
@@ -56,8 +55,7 @@ export class Book {
   private untold: LearnedHeader[] = [];
   /** The last request of each `by`, for keys that are made of it. */
   private readonly requests = new Map<string, RequestLine>();
-  /** Requests that a run of this `by` makes. */
-  private readonly runs = new Map<string, number>();
+  readonly runs = new RunSizes();
   /** Buckets and stored keys by limit and the key as it was made, to be found without a name. */
   private readonly found = new Map<UpstreamLimit, Map<string, SharedBucket>>();
   private readonly stored = new Map<UpstreamLimit, Map<string, string>>();
@@ -82,6 +80,8 @@ export class Book {
   placeOf(limit: UpstreamLimit, use: Use, request: RequestLine | undefined): Place | undefined {
     const found = this.keyOf(limit, use, request);
     if (found === undefined) return undefined;
+    if (limit.scope === 'member' && use.purse === undefined && use.id !== undefined)
+      if (found === UNKNOWN || found.isOfMember) throw notOfItsRun(this.upstream.name, limit.name);
     if (found === UNKNOWN) return this.probeOf(limit, use, request);
     if (!found.isOfMember) return this.sharedOf(limit, found.key);
     const own = (use.purse as ShiftPurse).placeOf(
@@ -139,8 +139,7 @@ export class Book {
   ): { key: string; isOfMember: boolean } | typeof UNKNOWN | undefined {
     const key = this.keyFor(limit, use, use.id, request);
     if (key === undefined || key === UNKNOWN) return key;
-    if (limit.scope !== 'member' || use.purse === undefined || use.slot === undefined || use.id === undefined)
-      return { key, isOfMember: false };
+    if (limit.scope !== 'member' || use.id === undefined) return { key, isOfMember: false };
     if (key === use.id) return OF_MEMBER;
     // The members of a group have one limit, which the key names without the member. A key that differs by more than
     // that (the token of a member's owner) may be another member's too.
@@ -291,17 +290,6 @@ export class Book {
   /** Whether an answer may belong to another bucket than the one that was reserved for it. */
   isByHeader(limit: UpstreamLimit): boolean {
     return this.byHeader.has(limit.name);
-  }
-
-  requestsOf(by: string): number {
-    return Math.min(MOST_REQUESTS, Math.max(1, Math.ceil((this.runs.get(by) ?? 1) - 0.2)));
-  }
-
-  noteRequests(by: string, requests: number): void {
-    const before = this.runs.get(by) ?? 1;
-    if (before === requests) return;
-    if (this.runs.size >= MOST_LEARNED) this.runs.clear();
-    this.runs.set(by, before + RUN_WEIGHT * (requests - before));
   }
 
   /** A person opened the limit: what was refused while it asked for a key may be asked again. */

@@ -67,7 +67,7 @@ export class RunReservation implements Reservation {
     releaseAll(this.first);
     this.earmarks?.splice(0).forEach(releaseAll);
     this.first = undefined;
-    if (this.drawn > 0) this.book.noteRequests(this.use.by, this.drawn);
+    if (this.drawn > 0) this.book.runs.note(this.use.by, this.drawn);
   }
 
   private spend(taken: Taken[], request: RequestLine): Spend {

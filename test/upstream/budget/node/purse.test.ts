@@ -202,3 +202,27 @@ test('a limit that is changed while it runs keeps what was spent', () => {
   spender.define({ name: 'up', limits: [{ ...limit, rule: { ...rule, tokens: 50, window: 300 } }] });
   expect(take(spender, purse, 0).isShort).toBe(false);
 });
+
+describe('a use of a member without its purse', () => {
+  const use = { class: 'call' as const, by: 'handler', id: 'm0' };
+
+  test('is refused: two accounts of one bucket could together spend twice its tokens', () => {
+    const spender = spenderOf({ rule: limitOf({ tokens: 2, window: 60 }), key: ({ id }) => id, cost: () => 1 });
+    const purse = loaded(spender, 1);
+    for (let i = 0; i < 2; i++) sent(take(spender, purse, 0)).report(answer());
+    expect(take(spender, purse, 0)).toMatchObject({ isShort: true });
+    expect(() => spender.reserve('up', use, 1)).toThrow("list 'up' in the config's `upstreams`");
+    // The limit does not concern a use of nobody.
+    expect(spender.reserve('up', { class: 'call', by: 'handler' }, 1)).toMatchObject({ isShort: false });
+  });
+
+  test('is refused too while its key is not known yet', () => {
+    expect(() => spenderOf({}).reserve('up', use, 1)).toThrow(TypeError);
+  });
+
+  test('of a key that several members share is counted with theirs', () => {
+    const spender = spenderOf({ rule: limitOf({ tokens: 2, window: 60 }), key: ({ id }) => `owner of ${id?.length}` });
+    expect(spender.reserve('up', use, 1).isShort).toBe(true);
+    expect([...spender.states()]).toMatchObject([{ limit: 'group' }]);
+  });
+});

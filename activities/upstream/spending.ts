@@ -88,7 +88,7 @@ export function unlisted(upstream: string): TypeError {
   );
 }
 
-/** The error of a request that would be counted beside what the member's own runs spend: together they could exceed it. */
+/** The error of a request that would be counted beside what the member's own runs spend, and could be one too many. */
 export function notOfItsRun(upstream: string, limit: string): TypeError {
   const how = `list '${upstream}' in the config's \`upstreams\`, and any code may`;
   return new TypeError(`only runs of a member itself spend from the limit '${upstream}/${limit}' for it: ${how}`);

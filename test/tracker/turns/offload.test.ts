@@ -103,7 +103,7 @@ test('an unload that hangs does not keep the messages of its member', async () =
 test('under mail, timers and values nothing is lost or doubled, and the order is kept', async () => {
   const node = await nodeOf(noting);
   const ids = ['a', 'b', 'c'];
-  const rounds = 30;
+  const numbers = Array.from({ length: 31 }, (_, n) => n);
   const value = (n: number) =>
     stack.sql(
       `insert into longwatch.value (member, operation, value, changed_at)
@@ -111,20 +111,25 @@ test('under mail, timers and values nothing is lost or doubled, and the order is
        on conflict (member, operation) do update set value = excluded.value, changed_at = excluded.changed_at`,
       [n],
     );
-  for (let n = 1; n <= rounds; n++) {
+  for (const n of numbers) {
     await send(ids.map((id) => [id, { n }]));
     if (n % 3 === 0) await value(n);
     for (const pool of node.turns.pools) node.turns['reader'].values(pool);
     unloadAll(node);
+    // Each leaves the memory once at least before more comes for it, however fast the rest is.
+    if (n > 0) continue;
+    await becomes(
+      () => (unloadAll(node), calls),
+      (made) => ids.every((id) => made.includes(`unloaded ${id}`)),
+    );
   }
-  const all = Array.from({ length: rounds }, (_, i) => i + 1);
   for (const id of ids) {
     const is = await becomes(
       () => (unloadAll(node), state(id)),
-      (found) => found?.rang.length === rounds && found.looks.at(-1) === rounds,
+      (found) => found?.rang.length === numbers.length && found.looks.at(-1) === numbers.at(-1),
     );
-    expect(is!.got).toEqual(all);
-    expect([...is!.rang].sort((x, y) => x - y)).toEqual(all);
+    expect(is!.got).toEqual(numbers);
+    expect([...is!.rang].sort((x, y) => x - y)).toEqual(numbers);
     expect(is!.looks).toEqual([...new Set(is!.looks)].sort((x, y) => x - y));
   }
   await becomes(

@@ -18,7 +18,8 @@ const SAID =
   'temporal operator namespace create not-there';
 
 test('a command', async () => {
-  expect(await runCli(stack, 'add', 'things', 'a', '--namespace', 'not-there')).toEqual({
+  const servers = { ...stack.servers, namespace: 'not-there' };
+  expect(await runCli({ servers }, 'add', 'things', 'a')).toEqual({
     status: 1,
     out: '',
     err: `${SAID}\n`,

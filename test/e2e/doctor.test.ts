@@ -48,7 +48,7 @@ test('with a worker all is well; a pool in quarantine is found, with the command
 
 test('without servers nothing is known, and that is not well', async () => {
   const nowhere = { servers: { temporalAddress: '127.0.0.1:1', databaseUrl: 'postgres://u:secret@127.0.0.1:1/none' } };
-  const { status, out, err } = await runCli(nowhere as Stack, 'doctor');
+  const { status, out, err } = await runCli(nowhere, 'doctor');
   expect(status).toBe(1);
   expect(out).toMatch(/^not known, \d+ checks: .*127\.0\.0\.1:1/m);
   expect(out + err).not.toContain('secret');

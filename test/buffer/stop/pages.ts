@@ -25,11 +25,13 @@ test('a page whose shard is gone comes to it when it is there again, and once', 
   await eventually('the page is asked for', () => gates.open);
   await temporal.workflow.getHandle(shardWorkflowId('gated', 0)).terminate('by hand');
   gates.open!();
-  await eventually('the other shard has its part', () => seen.gated?.length === 50);
+  await eventually('the other shard has its part', () => (seen.gated?.length ?? 0) >= 50);
   const parent = temporal.workflow.getHandle(bufferWorkflowId('gated'));
+  // Or the worker's own patrol was faster.
   await eventually('it is sent again', async () => {
     const { raw } = await parent.describe();
-    return (raw.pendingActivities ?? []).some(({ attempt }) => Number(attempt) > 1);
+    const isTriedAgain = (raw.pendingActivities ?? []).some(({ attempt }) => Number(attempt) > 1);
+    return isTriedAgain || seen.gated!.length === 100;
   });
   await patrol(database, new TemporalLink(temporal), pino({ level: 'silent' }));
   await eventually('all of it', () => seen.gated!.length === 100);

@@ -15,7 +15,7 @@ const IN_LINE_MS = 2_000;
 export class RunSpending implements Spending {
   /** By upstream. No map: nearly all runs ask one upstream, and a map costs more than all else of a run here. */
   private readonly reserved: { upstream: string; reservation: Reservation }[] = [];
-  /** Code that was given up may go on asking: each of its requests pays for itself. */
+  /** Code that was given up may go on asking: each of its requests pays for itself, or is refused (`notOfItsRun`). */
   private isOver = false;
   /** The bucket that ended it, where one did. */
   short: Shortage | undefined;

@@ -80,8 +80,9 @@ export class Book {
   placeOf(limit: UpstreamLimit, use: Use, request: RequestLine | undefined): Place | undefined {
     const found = this.keyOf(limit, use, request);
     if (found === undefined) return undefined;
-    if (limit.scope === 'member' && use.purse === undefined && use.id !== undefined)
-      if (found === UNKNOWN || found.isOfMember) throw notOfItsRun(this.upstream.name, limit.name);
+    const isElsewhere = limit.scope === 'member' && (use.purse === undefined || use.slot === undefined);
+    if (isElsewhere && use.id !== undefined && (found === UNKNOWN || found.isOfMember))
+      throw notOfItsRun(this.upstream.name, limit.name);
     if (found === UNKNOWN) return this.probeOf(limit, use, request);
     if (!found.isOfMember) return this.sharedOf(limit, found.key);
     const own = (use.purse as ShiftPurse).placeOf(

@@ -30,9 +30,12 @@ test('a worker frozen inside a flush: its pools are fetched elsewhere within sec
     stack.sql<{ pool: number; node: string; token: number }>(
       `select pool, node, token::int from longwatch.pool where node is not null and released_at is null order by pool`,
     );
-  await eventually('both keep pools', async () => {
-    const nodes = new Set((await holders()).map(({ node }) => node));
-    return nodes.has(frozenNode) && nodes.has(peerNode) && nodes;
+  // A pool on its way from one to the other would begin anew for that reason.
+  await eventually('both keep pools, and nothing is left to move', async () => {
+    const pools = await tracker.pools();
+    const nodes = new Set(pools.map(({ node }) => node));
+    const atRest = (await longwatch.previewRebalance()).moves.length === 0;
+    return atRest && nodes.size === 2 && nodes.has(frozenNode) && nodes.has(peerNode);
   });
   const before = await holders();
   writeFileSync(flag, '');

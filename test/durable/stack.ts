@@ -1,6 +1,5 @@
 /** A stack with the tests' activities and workflows, for tests that go through Temporal. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
@@ -26,7 +25,7 @@ export async function startDurable(options: { own?: boolean } = {}): Promise<Dur
     Stack.start(options),
     bundleWorkflows(config.workflows, pino({ level: 'silent' })),
   ]);
-  const bundle = path.join(mkdtempSync(path.join(tmpdir(), 'longwatch-test-bundle-')), 'bundle.js');
+  const bundle = path.join(stack.dir, 'bundle.js');
   writeFileSync(bundle, code);
   await stack.sql('create table booking (id text not null, what text not null, amount integer not null)');
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });

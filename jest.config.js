@@ -25,5 +25,5 @@ module.exports = {
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   maxWorkers: 2,
   // No test waits for its end: a machine that is busy has time for the longest.
-  testTimeout: 180_000,
+  testTimeout: 900_000,
 };

@@ -35,15 +35,11 @@ test('all of them are dead, through many runs of the workflow', async () => {
   const buffer = longwatch.buffer('refused');
   await buffer.start(resolveDefinition(refused, []).options);
   await buffer.push(Array.from({ length: ENTRIES }, (_, i) => i));
-  const status = await eventually(
-    'all are dead',
-    async () => {
-      const now = await buffer.status();
-      expect(now.balanced).toBe(true);
-      return now.dead === ENTRIES && now;
-    },
-    90_000,
-  );
+  const status = await eventually('all are dead', async () => {
+    const now = await buffer.status();
+    expect(now.balanced).toBe(true);
+    return now.dead === ENTRIES && now;
+  });
   expect(status).toMatchObject({ accepted: ENTRIES, done: 0, pending: 0, running: 0 });
   expect(status.shards[0]!.runs).toBeGreaterThan(3);
 });

@@ -145,7 +145,7 @@ beforeAll(async () => {
      select t, 'm' || n, 's', '1', 8, 'no' from unnest(array['others', 'things', 'others']) t, ${numbers}`,
   );
   await sql('analyze');
-}, 240_000);
+});
 afterAll(() => stack?.close());
 
 describe.each(Object.entries(LISTS))('%s', (name, { ask, key, write, bound = BOUND, foreign = [] }) => {

@@ -132,7 +132,7 @@ describe('on the real PostgreSQL', () => {
        from longwatch.series_total, generate_series(1, 1440) m`,
     );
     await sql('vacuum analyze longwatch.series');
-  }, 240_000);
+  });
   afterAll(() => stack?.close());
 
   const touchedBy = async (statement: { text: string }, values: unknown[]) => {

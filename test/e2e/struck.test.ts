@@ -65,4 +65,4 @@ test('a message that ends its process ends three, and is a dead letter; a reques
   expect(await room('lobby').request({ say: 'after' }, { timeout: '60s' })).toEqual(['before', 'after']);
   expect(exits).toEqual([3, 3, 3, 3, 3, 3]);
   expect(await dead.list()).toHaveLength(1);
-}, 240_000);
+});

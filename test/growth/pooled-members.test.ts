@@ -96,7 +96,7 @@ withPooler('through PgBouncer in transaction mode', () => {
     const { trackers, buffers } = resolveConfig(config);
     for (const { name, options } of buffers) await longwatch.buffer(name).start(options);
     for (const { name, options } of trackers) await longwatch.tracker(name).start(options);
-  }, 180_000);
+  });
   afterAll(async () => {
     await longwatch?.close();
     await stack?.close();

@@ -67,7 +67,7 @@ withPooler('through PgBouncer in transaction mode', () => {
     }
     const { temporalAddress: address, namespace } = stack.servers;
     longwatch = await connect({ environment: { temporal: { address, namespace }, ...urls } });
-  }, 180_000);
+  });
   afterAll(async () => {
     await longwatch?.close();
     await durable?.close();

@@ -23,7 +23,7 @@ beforeAll(async () => {
     open: true,
   });
   expect(await ask(dashboard, '/trackers/things/resume', { method: 'POST', body: {} })).toMatchObject({ status: 200 });
-}, 180_000);
+});
 afterAll(async () => {
   await dashboard?.close();
   database?.close();

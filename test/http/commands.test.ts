@@ -17,7 +17,7 @@ beforeAll(async () => {
   await desk.stack.sql(
     `insert into longwatch.member_dead (tracker, member, sender, json, attempts, error) values ('things', 'c', 's', '1', 8, 'no')`,
   );
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 /** Data: counted, and not listed. Dry runs change nothing. */

@@ -16,7 +16,7 @@ beforeAll(async () => {
             '[]', 1, now() - interval '1 hour' + (n / 3) * interval '1 microsecond'
      from generate_series(1, 50) n`,
   );
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 const page = async (query: string): Promise<Listed> => {

@@ -20,7 +20,7 @@ const unforeseen: string[] = [];
 const log = pino({}, { write: (line: string) => void unforeseen.push(line) });
 beforeAll(async () => {
   desk = await Desk.start();
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 const THERE = {

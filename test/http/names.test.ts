@@ -10,7 +10,7 @@ let served: Served;
 beforeAll(async () => {
   desk = await Desk.start();
   served = await serveDashboard(desk.dashboard, { host: '127.0.0.1', port: 0 });
-}, 180_000);
+});
 afterAll(async () => {
   await served?.stop();
   await desk?.stack.close();

@@ -28,7 +28,7 @@ beforeAll(async () => {
     `insert into longwatch.member_dead (id, tracker, member, sender, json, attempts, error) overriding system value
      values (4711, 'things', 'a/b', 's', 'null', 8, 'no')`,
   );
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 /** The slot in which the mail of that member lies. */

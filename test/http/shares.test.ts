@@ -14,7 +14,7 @@ import { listen } from './listener';
 let desk: Desk;
 beforeAll(async () => {
   desk = await Desk.start();
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 test('fifty lists that hang keep neither a command nor the stream waiting', async () => {

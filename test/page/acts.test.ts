@@ -52,7 +52,7 @@ describeInBrowser('actions on the page', () => {
     const [read, operate] = [newToken('guest', 'read'), newToken('op', 'operate')];
     tokens = { read: read.token, operate: operate.token };
     guarded = await site.serve({ tokens: `${read.line} ${operate.line}` });
-  }, 180_000);
+  });
   afterAll(() => site?.close());
 
   test('a tracker: paused with a reason, taken back, an option set and taken back', async () => {

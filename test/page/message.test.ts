@@ -38,7 +38,7 @@ describeInBrowser('a message from the page', () => {
     longwatch = await site.stack.connect();
     for (const { name, options } of resolveConfig(CONFIG).trackers) await longwatch.tracker(name).start(options);
     await longwatch.tracker('things').add(['one'], { wait: true });
-  }, 180_000);
+  });
   afterAll(() => site?.close());
 
   const heard = async (id: string): Promise<number | undefined> =>

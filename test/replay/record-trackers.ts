@@ -48,7 +48,7 @@ async function place(stack: Stack, temporal: Client, name: string, options: Opti
       const first = await row();
       const stays = async () => (await row())!.node === node && (await row())!.shift > first!.shift + 1;
       return first?.node === node && eventually('its shifts go on there', stays);
-    }, 180_000); // prettier-ignore
+    }); // prettier-ignore
   await keptBy('other');
   const pool = temporal.workflow.getHandle(poolWorkflowId(name, 0));
   await pool.signal('move', { to: 'node' });

@@ -46,15 +46,11 @@ afterEach(async () => {
 async function agree(): Promise<void> {
   const head = new Head(chain, database, 0);
   const to = await chain.headNumber();
-  await eventually(
-    'all is indexed',
-    async () => {
-      const { wanted } = await head.look();
-      const { awaiting } = await counts(database.pool);
-      return wanted.length === 0 && awaiting === 0 && (await missingBlocks(database.pool, 0, to, 1)).length === 0;
-    },
-    90_000,
-  );
+  await eventually('all is indexed', async () => {
+    const { wanted } = await head.look();
+    const { awaiting } = await counts(database.pool);
+    return wanted.length === 0 && awaiting === 0 && (await missingBlocks(database.pool, 0, to, 1)).length === 0;
+  });
   expect((await check(chain, database, 0, to)).differences).toEqual([]);
   for (const name of ['blocks', 'receipts']) {
     expect(await longwatch.buffer(name).status()).toMatchObject({ dead: 0 });
@@ -81,7 +77,7 @@ test('reorganisations of depth 1, 7 and 60 in the middle of indexing, while the 
   await traffic.reorganise(7);
   await stop();
   await agree();
-}, 240_000);
+});
 
 test('a node that answers every other request wrongly: all is indexed, and nothing is dead', async () => {
   const proxy = await startFaultyProxy(anvil.url);
@@ -93,4 +89,4 @@ test('a node that answers every other request wrongly: all is indexed, and nothi
   await traffic.reorganise(7);
   await eventually('each fault was shown', () => FAULTS.every((fault) => proxy.shown[fault] > 0));
   await agree();
-}, 240_000);
+});

@@ -4,12 +4,14 @@
  */
 import type { Longwatch } from '../../client/longwatch';
 import { runCli } from '../support/cli';
-import { keep, writeNode, writeTracker } from '../support/node-rows';
+import { keep, writeNode, writeTracker, type NodeGiven } from '../support/node-rows';
 import { Stack } from '../support/stack';
 
 let stack: Stack;
 let longwatch: Longwatch;
 const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unknown>>(text, values);
+/** Only those are balanced that were heard of within three seconds of now, before it or after it. */
+const lives = (name: string, more: Partial<NodeGiven> = {}): NodeGiven => ({ name, silentMs: -2_500, ...more });
 
 beforeAll(async () => {
   stack = await Stack.start();
@@ -20,8 +22,8 @@ beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');
   await sql('truncate longwatch.node, longwatch.audit');
   await writeTracker(sql, 'things', 8);
-  await keep(sql, { name: 'a' }, 'things', [0, 1, 2, 3, 4, 5, 6]);
-  await keep(sql, { name: 'b' }, 'things', [7]);
+  await keep(sql, lives('a'), 'things', [0, 1, 2, 3, 4, 5, 6]);
+  await keep(sql, lives('b'), 'things', [7]);
 });
 
 test('the preview has each move, and what each node has before and after, in numbers', async () => {
@@ -46,7 +48,7 @@ test('the preview has each move, and what each node has before and after, in num
 
 test('a drained node gives all; what no other may keep is named; dead nodes have no part in it', async () => {
   await writeTracker(sql, 'alone', 1);
-  await keep(sql, { name: 'a', placement: { keeps: ['things', 'alone'] } }, 'alone', [0]);
+  await keep(sql, lives('a', { placement: { keeps: ['things', 'alone'] } }), 'alone', [0]);
   await keep(sql, { name: 'dead', silentMs: 60_000 }, 'things', [6]);
   await longwatch.node('a').drain();
   const { nodes, stuck, moves } = await longwatch.previewRebalance();
@@ -57,16 +59,16 @@ test('a drained node gives all; what no other may keep is named; dead nodes have
 
 test('older code is given no pool whose states it cannot read; what a node writes is in its row', async () => {
   const states = { reads: { things: 2 }, writes: { things: 2 } };
-  await keep(sql, { name: 'a', placement: states }, 'things', [0, 1, 2, 3, 4, 5, 6]);
-  await keep(sql, { name: 'b', placement: { reads: { things: 1 }, writes: { things: 1 } } }, 'things', [7]);
+  await keep(sql, lives('a', { placement: states }), 'things', [0, 1, 2, 3, 4, 5, 6]);
+  await keep(sql, lives('b', { placement: { reads: { things: 1 }, writes: { things: 1 } } }), 'things', [7]);
   expect((await longwatch.previewRebalance()).moves).toEqual([]);
-  await keep(sql, { name: 'b', placement: states }, 'things', [7]);
+  await keep(sql, lives('b', { placement: states }), 'things', [7]);
   expect((await longwatch.previewRebalance()).moves).toHaveLength(3);
 });
 
 test('at rest nothing is moved, and no row is listed', async () => {
-  await keep(sql, { name: 'b' }, 'things', [4, 5, 6, 7]);
-  await keep(sql, { name: 'a' }, 'things', [0, 1, 2, 3]);
+  await keep(sql, lives('b'), 'things', [4, 5, 6, 7]);
+  await keep(sql, lives('a'), 'things', [0, 1, 2, 3]);
   const { status, err, out } = await runCli(stack, 'rebalance');
   expect([status, out]).toEqual([0, 'nothing was moved\n']);
   expect(err).toMatch(/nothing to move: each node has its share/);
@@ -112,7 +114,7 @@ test.each<[args: string[], prepare: () => Promise<unknown>, message: RegExp]>([
   [['0', '--to', 'b'], () => writeNode(sql, { name: 'b', silentMs: 60_000 }), /it is not heard of/],
   [
     ['0', '--to', 'b'],
-    () => writeNode(sql, { name: 'b', placement: { keeps: ['other'] } }),
+    () => writeNode(sql, lives('b', { placement: { keeps: ['other'] } })),
     /does not have that tracker/,
   ],
   [

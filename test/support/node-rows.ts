@@ -14,7 +14,7 @@ export interface NodeGiven {
   labels?: string[];
   placement?: Partial<WrittenRow>;
   use?: Partial<NodeFigures>;
-  /** How long ago it was seen, and since when it works, milliseconds. */
+  /** How long ago it was seen, and since when it works, milliseconds. Not given: it lives for the whole test. */
   silentMs?: number;
   upMs?: number;
   ended?: boolean;
@@ -28,9 +28,12 @@ export const FIGURES: NodeFigures = {
   minute: { lateMs: 4, fetched: 60, failed: 0, restarts: 0, declined: 0, redirected: 0, moved: 0, fenced: 0 },
 };
 
+/** No process writes a row again, and it may not grow old while a test of a busy machine looks at it. */
+const LIVES_MS = 3_600_000;
+
 /** Written as the node's attendance does; wishes of operators stay. */
 export async function writeNode(sql: Sql, given: NodeGiven): Promise<void> {
-  const { name, version = '0.1.0', labels = [], silentMs = 0, upMs = 60_000, ended = false } = given;
+  const { name, version = '0.1.0', labels = [], silentMs = -LIVES_MS, upMs = 60_000, ended = false } = given;
   const row: WrittenRow = {
     ...{ name, load: 0, shifts: 0, loads: {}, largest: null, weight: 1, places: null, loadLimit: null, keeps: [] },
     ...{ up: true, hot: false, cutOff: false, out: [], ask: null, wants: {}, done: {} },

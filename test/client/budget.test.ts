@@ -85,7 +85,7 @@ test('a limit of more keys than one statement takes is closed whole', async () =
 test('a limit is closed for all of its keys and opened for one, and the audit has both', async () => {
   const closed = await longwatch.budget.close('esi/group', 300_000, { why: 'they asked us' });
   expect(closed.map(({ closedReason }) => closedReason)).toEqual(['they asked us', 'they asked us']);
-  for (const { closedMs } of closed) expect(closedMs).toBeGreaterThan(290_000);
+  for (const { closedMs } of closed) expect(closedMs).toBeGreaterThan(200_000);
   expect((await longwatch.budget.show('esi/errors:10.0.0.7')).closedMs).toBe(0);
 
   const opened = await longwatch.budget.open('esi/group:char-location:90000001');
@@ -177,7 +177,7 @@ test('members’ own buckets: counted in the list, and one member’s with all o
       closedUntil: null,
     },
   ]);
-  expect(own[0]!.closedMs).toBeGreaterThan(290_000);
+  expect(own[0]!.closedMs).toBeGreaterThan(200_000);
   expect(await longwatch.budget.ofMember('90000001', 'other')).toEqual([]);
   const list = await runCli(stack, 'budget', 'list', 'esi');
   expect(list.out).toContain("esi/group: 4 are single members' own");

@@ -112,11 +112,11 @@ describe('callers that share a sender', () => {
       }
       return front ? Promise.resolve({ accepted: true }) : Promise.reject(full);
     });
-    const first = one.send(parcel(0), Date.now() + 5_000);
+    const first = one.send(parcel(0), Date.now() + 60_000);
     await underWay;
     const deadline = Date.now() + 400;
     // Side by side in the queue, they are two messages all the same.
-    const sent = [one.send(parcel(1), deadline), one.send(parcel(2, { front: true }), Date.now() + 5_000)];
+    const sent = [one.send(parcel(1), deadline), one.send(parcel(2, { front: true }), Date.now() + 60_000)];
     endFirst!({ accepted: true });
     await first;
     const [back, front] = await Promise.allSettled(sent);
@@ -131,7 +131,7 @@ describe('callers that share a sender', () => {
       said.push(message);
       return said.length > 1 ? Promise.resolve({ accepted: true }) : new Promise((resolve) => (endFirst = resolve));
     });
-    const deadline = Date.now() + 5_000;
+    const deadline = Date.now() + 60_000;
     const first = one.send(parcel(0), deadline);
     const ways = [{}, {}, { at: 10 }, { at: 20 }, { front: true }, { keys: ['k'] }];
     const sent = ways.map((way, i) => one.send(parcel(i + 1, way), deadline));
@@ -160,6 +160,6 @@ describe('callers that share a sender', () => {
   test('a stopped buffer is one, by the refusal of its shard', async () => {
     const stopped = Object.assign(new Error('refused'), { cause: { type: 'BufferStopped' } });
     const one = sender(() => Promise.reject(stopped));
-    await expect(one.send(parcel(1), Date.now() + 1_000)).rejects.toMatchObject({ name: 'BufferStoppedError' });
+    await expect(one.send(parcel(1), Date.now() + 60_000)).rejects.toMatchObject({ name: 'BufferStoppedError' });
   });
 });

@@ -84,6 +84,7 @@ describe('what a shard refuses', () => {
 });
 
 describe('a push that fails in the middle says what was accepted before it', () => {
+  afterEach(() => jest.useRealTimers());
   const handle = (answer: Answer = () => undefined) => new BufferHandle('b', connections(answer));
   function* broken(thrown: unknown) {
     for (let i = 0; i < 5_000; i++) yield i;
@@ -118,12 +119,15 @@ describe('a push that fails in the middle says what was accepted before it', () 
   });
 
   test('where a shard has no room', async () => {
+    jest.useFakeTimers();
     let messages = 0;
     const one = handle(() => {
       if (++messages > 2) throw full();
     });
     const entries = Array.from({ length: 7_000 }, (_, i) => i) as never[];
-    const error = await failureOf(one.push(entries, { wait: true, timeoutMs: 300 }));
+    const failed = failureOf(one.push(entries, { wait: true, timeoutMs: 300 }));
+    await jest.advanceTimersByTimeAsync(1_000);
+    const error = await failed;
     expect(error).toMatchObject({ name: 'BufferFullError', acceptedSoFar: 4_000 });
   });
 });

@@ -34,7 +34,7 @@ test('a removal that is applied and forgotten before those ahead of it are appli
     't',
     batches,
     7,
-    { waitTimeoutMs: 5_000, onProgress: ({ ids }) => seen.push(ids) },
+    { waitTimeoutMs: 60_000, onProgress: ({ ids }) => seen.push(ids) },
     20,
   );
   await removed('quick', 7);

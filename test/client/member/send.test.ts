@@ -140,7 +140,7 @@ test.each([
 });
 
 test('a request without a reply ends with its time, and tells the node until when', async () => {
-  const request = room().request(1, { timeout: 2_000 });
+  const request = room().request(1, { timeout: 8_000 });
   const [row] = await asked();
   await expect(request).rejects.toThrow(RequestTimedOutError);
   await expect(request).rejects.toMatchObject({ accepted: true });
@@ -148,7 +148,7 @@ test('a request without a reply ends with its time, and tells the node until whe
     `select extract(epoch from deadline - told_at)::float8 * 1000 as ms from longwatch.mail where request = $1`,
     [row!.request],
   );
-  expect(times!.ms).toBeCloseTo(2_000, 0);
+  expect(times!.ms).toBeCloseTo(8_000, 0);
 });
 
 test('a request that is cancelled ends at once', async () => {
@@ -168,12 +168,12 @@ test('many replies at once are all read', async () => {
 });
 
 /** Its time may end just when the sender asks once more; then nobody knows, though nothing is stored. */
-async function noRoomFor(message: number, member?: string): Promise<void> {
-  await eventually('it is refused for want of room', async () => {
+function noRoomFor(message: number, member?: string): Promise<MailboxFullError> {
+  return eventually('it is refused for want of room', async () => {
     const error: unknown = await room(member)
       .send(message, { timeout: 300 })
       .catch((thrown: unknown) => thrown);
-    return error instanceof MailboxFullError;
+    return error instanceof MailboxFullError && error;
   });
 }
 
@@ -228,12 +228,9 @@ test.each([
     await leave();
     await room().send(1);
     await eventually('it was counted', async () => (await full())[0]);
-    const refused = room('other').send(2, { timeout: 2_000 });
-    await expect(refused).rejects.toThrow(MailboxFullError);
-    await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
-    await expect(refused).rejects.toThrow(
-      "pool 0 of 'rooms' had no room in time; the message to 'other' was not accepted",
-    );
+    const refused = await noRoomFor(2, 'other');
+    expect(refused).toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
+    expect(refused.message).toContain("pool 0 of 'rooms' had no room in time; the message to 'other' was not accepted");
     const waits = room('other').send(3, { timeout: '1m' });
     await stack.sql(`delete from longwatch.mail where slot > 100`);
     await waits;

@@ -100,7 +100,7 @@ describe('send and request', () => {
   });
 
   test('a mailbox without room: status 1, and how many were accepted before', async () => {
-    const sent = await cli('send', 'rooms', 'lobby', '1', '2', '3', '4', '--timeout', '5');
+    const sent = await cli('send', 'rooms', 'lobby', '1', '2', '3', '4', '--timeout', '15');
     expect(sent.status).toBe(1);
     expect(sent.err).toContain('3 messages accepted before that');
     expect(sent.err).toContain("the mailbox of 'lobby' of 'rooms' had no room in time; the message was not accepted");

@@ -221,12 +221,12 @@ test('past the capacity senders by signal wait too; the front is always admitted
   );
   // The sender that filled it goes by what it saw up to a quarter of a second ago.
   const other = (await stack.connect()).buffer('narrow');
-  await expect(other.push([99], { timeoutMs: 2_000 })).rejects.toMatchObject({
+  await expect(other.push([99], { timeoutMs: 10_000 })).rejects.toMatchObject({
     name: 'BufferFullError',
     accepted: false,
   });
   await other.push([100], { front: true });
-  const waiting = other.push([101], { timeoutMs: 20_000 });
+  const waiting = other.push([101], { timeoutMs: 60_000 });
   await buffer.resume();
   expect(await waiting).toMatchObject({ accepted: 1 });
   expect(await drained(buffer)).toMatchObject({ accepted: 22, done: 22 });
@@ -268,7 +268,7 @@ test('without a worker a signal is kept, and whoever waits for the answer hears 
   const { done } = await buffer.status();
   await shutdown();
   expect(await buffer.push([301])).toMatchObject({ accepted: 1 });
-  await expect(buffer.push([302], { wait: true, timeoutMs: 500 })).rejects.toMatchObject({
+  await expect(buffer.push([302], { wait: true, timeoutMs: 10_000 })).rejects.toMatchObject({
     name: 'PushUnansweredError',
     accepted: 'unknown',
   });

@@ -116,7 +116,7 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
   } finally {
     await stack.close();
   }
-}, 330_000);
+}, 600_000);
 
 async function hoard(longwatch: Longwatch): Promise<void> {
   const buffer = longwatch.buffer('hoard');
@@ -133,7 +133,7 @@ async function hoard(longwatch: Longwatch): Promise<void> {
   try {
     await buffer.push(
       Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })),
-      { timeoutMs: 60_000 },
+      { timeoutMs: 240_000 },
     );
   } finally {
     clearInterval(looking);

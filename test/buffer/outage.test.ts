@@ -44,7 +44,7 @@ test('past what a shard holds without PostgreSQL its senders wait, by signal as 
   const pushUntilFull = async (wait: boolean): Promise<unknown> => {
     // Ten times what is held; without a limit it would all be taken.
     while (next < 50_000) {
-      const error = await push({ wait, timeoutMs: 1_000 }).then(
+      const error = await push({ wait, timeoutMs: 8_000 }).then(
         () => undefined,
         (thrown: unknown) => thrown,
       );
@@ -72,4 +72,4 @@ test('past what a shard holds without PostgreSQL its senders wait, by signal as 
     90_000,
   );
   expect(handled).toEqual(Array.from({ length: next }, (_, n) => n));
-}, 180_000);
+}, 300_000);

@@ -21,6 +21,7 @@ if (offset !== 0) {
   globalThis.Date = Wrong as DateConstructor;
 }
 
+const TTL_MS = Number(process.env.LEASE_TTL_MS ?? 5_000);
 const node = new TestNode(process.env.DATABASE_URL!, process.env.NODE_NAME!);
 const say = (...words: unknown[]): void => void process.stdout.write(`${words.map(String).join(' ')}\n`);
 
@@ -29,8 +30,9 @@ async function hold(task: string, form: 'inside' | 'outside'): Promise<void> {
   const ended = await node
     .call({
       task,
-      ttlMs: 700,
-      renewMs: 200,
+      // A machine that stands still for a moment loses no lease.
+      ttlMs: TTL_MS,
+      renewMs: 500,
       run: async ({ tx }) => {
         if (form === 'inside') await tx.query('insert into effect values ($1, $2)', [task, node.owner]);
         say('holds', task);

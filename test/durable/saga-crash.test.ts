@@ -11,7 +11,8 @@ test('the worker dies while a saga is taken back: another one goes on, and nothi
     const env = { LONGWATCH_TEST_BUNDLE: durable.bundle };
     const first = stack.workerProcess(file, { ...env, LONGWATCH_NODE: 'first' });
     await first.ready;
-    const bookings = { pay: { id: 'a' }, ship: { id: 'a', undoMs: 4_000 }, mail: { id: 'a', fail: 'for good' } };
+    // For longer than a machine that is busy needs until its worker is killed.
+    const bookings = { pay: { id: 'a' }, ship: { id: 'a', undoMs: 15_000 }, mail: { id: 'a', fail: 'for good' } };
     const ended = durable.run('order', [bookings]).catch((error: unknown) => error);
     await eventually('a compensation that runs', async () => {
       const leased = await stack.sql(

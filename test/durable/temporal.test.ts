@@ -75,7 +75,7 @@ test('a compensation that fails is tried again; a second call does not repeat wh
 test('a time-out ends an activity that hangs', async () => {
   const took = stopwatch();
   await expect(durable.run('hastyOnce', [{ id: 'slow', ms: 60_000 }])).rejects.toThrow(WorkflowFailedError);
-  expect(took()).toBeLessThan(5_000);
+  expect(took()).toBeLessThan(30_000);
   expect(await booked('slow')).toEqual([]);
 });
 

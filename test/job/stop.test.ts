@@ -4,6 +4,7 @@
  */
 import { defineConfig } from '../../exports';
 import { eventually, Stack } from '../support/stack';
+import { stopwatch } from '../support/stopwatch';
 import { startJob } from './kit';
 
 const config = defineConfig({
@@ -31,9 +32,11 @@ test('what does not end is left behind when its time is over, and the worker say
   // It hears neither a cancellation nor the end of its client.
   process.kill(backend.pid, 'SIGSTOP');
   try {
-    const began = Date.now();
-    await expect(worker.shutdown()).rejects.toMatchObject({ name: 'WorkLeftBehindError', what: ['activities'] });
-    expect(Date.now() - began).toBeLessThan(20_000);
+    const took = stopwatch();
+    // On a machine that is busy it may be more than that.
+    const what = expect.arrayContaining(['activities']) as string[];
+    await expect(worker.shutdown()).rejects.toMatchObject({ name: 'WorkLeftBehindError', what });
+    expect(took()).toBeLessThan(20_000);
   } finally {
     process.kill(backend.pid, 'SIGCONT');
   }

@@ -48,7 +48,8 @@ const decay = (name: string, over: Partial<DecayDefinition> = {}) => ({
 const config = defineConfig({
   sweeps: [
     { ...sweep, name: 'combats' },
-    { ...sweep, name: 'short', page: 10, timeout: '200ms', retry: { attempts: 3, base: '10ms' } },
+    { ...sweep, name: 'short', page: 10, retry: { attempts: 3, base: '10ms' } },
+    { ...sweep, name: 'hasty', page: 10, timeout: '200ms', retry: { attempts: 3, base: '10ms' } },
     { ...sweep, name: 'ordered', page: 1, concurrency: 1, retry: { attempts: 2, base: '10ms' } },
   ],
   decays: [
@@ -150,7 +151,7 @@ test('a handler may ask for some rows again, or hold its page; one that hangs is
       return new Promise(() => undefined);
     }
   };
-  const job = await startJob(longwatch, config, 'short');
+  const job = await startJob(longwatch, config, 'hasty');
   const tick = await job.run();
   expect(tick).toMatchObject({ rows: 10, failed: 0 });
   // The third time two rows hang; then each comes alone.

@@ -73,7 +73,7 @@ test('both pages have some', () => {
 test.each(EXAMPLES)('$page: $command', async ({ command, set }) => {
   const isStream = command.includes('/stream');
   // A stream goes on: it is left after a moment.
-  const flags = `-sS -w '\\n%{http_code}' --max-time ${isStream ? 3 : 30}`;
+  const flags = `-sS -w '\\n%{http_code}' --max-time ${isStream ? 10 : 60}`;
   const script = `${set}\n${command.replace(/^curl /, `curl ${flags} `)}${isStream ? ' || true' : ''}`;
   const { stdout } = await run('bash', ['-c', script.replaceAll(THERE, served.url.replace(/\/$/, ''))]);
   const [, body, status] = /^([\s\S]*)\n(\d{3})$/.exec(stdout.trimEnd())!;

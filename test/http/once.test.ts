@@ -109,10 +109,10 @@ describe('an idempotency key', () => {
     // It is connected, so that the push is what the network swallows.
     expect(await ask(cut, '/buffers/mail')).toMatchObject({ status: 200 });
     proxy.swallow();
-    const first = await post('/buffers/mail/push', 'lost', { entries: ['lost'], timeoutMs: 1_000, wait: true }, cut);
+    const first = await post('/buffers/mail/push', 'lost', { entries: ['lost'], timeoutMs: 5_000, wait: true }, cut);
     expect(first.status).toBe(503);
     proxy.pass();
-    const again = await post('/buffers/mail/push', 'lost', { entries: ['lost'], timeoutMs: 1_000, wait: true }, cut);
+    const again = await post('/buffers/mail/push', 'lost', { entries: ['lost'], timeoutMs: 5_000, wait: true }, cut);
     expect({ status: again.status, body: again.body }).toEqual({ status: 503, body: first.body });
     expect(again.headers.get('idempotency-replayed')).toBe('true');
     await cut.close();

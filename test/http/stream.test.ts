@@ -9,7 +9,7 @@ import { ALL_BUT_DATES } from '../support/other-clock';
 import { eventually } from '../support/stack';
 import { Proxy } from '../support/proxy';
 import { Desk } from './desk';
-import { listen } from './listener';
+import { listen, type Heard } from './listener';
 
 let desk: Desk;
 let longwatch: Longwatch;
@@ -27,6 +27,14 @@ afterAll(async () => {
   await desk?.close();
 });
 
+/** The next event, but for the word that a machine which stood still has not been read from for long. */
+async function well(next: () => Promise<Heard>): Promise<Heard> {
+  for (;;) {
+    const heard = await next();
+    if (heard.event !== 'problem') return heard;
+  }
+}
+
 test('a snapshot, then what has changed, which makes the same as a new snapshot', async () => {
   const { next, leave } = await listen(dashboard);
   const snapshot = await next();
@@ -34,7 +42,7 @@ test('a snapshot, then what has changed, which makes the same as a new snapshot'
   let state = snapshot.data;
   await longwatch.tracker('things').pause();
   await eventually('the pause in a delta', async () => {
-    const { event, data } = await next();
+    const { event, data } = await well(next);
     expect(event).toBe('delta');
     // A part that did not change is not told again.
     expect(data).not.toHaveProperty('buckets');
@@ -64,8 +72,11 @@ test('one reading a second for all, and none when nobody listens', async () => {
   const pages = await Promise.all(Array.from({ length: 20 }, () => listen(dashboard)));
   for (const page of pages) expect((await page.next()).event).toBe('snapshot');
   const before = readings.mock.calls.length;
-  for (let second = 0; second < 3; second++) for (const page of pages) expect((await page.next()).event).toBe('delta');
-  expect(readings.mock.calls.length - before).toBeLessThanOrEqual(4);
+  const since = performance.now();
+  for (let second = 0; second < 3; second++)
+    for (const page of pages) expect((await well(page.next)).event).toBe('delta');
+  // Three, as a rule; on a machine that is busy the pages are read for longer.
+  expect(readings.mock.calls.length - before).toBeLessThanOrEqual(2 + (performance.now() - since) / 1_000);
   await Promise.all(pages.map((page) => page.leave()));
   const left = readings.mock.calls.length;
   // Another dashboard's seconds pass meanwhile.
@@ -91,7 +102,7 @@ test('a reading that hangs is heard of', async () => {
     return true;
   });
   goOn();
-  expect((await next()).event).toBe('delta');
+  expect((await well(next)).event).toBe('delta');
   await leave();
 });
 
@@ -123,7 +134,7 @@ test('a doctor that fails is told to the log, and ends nothing', async () => {
   const { next, leave } = await listen(other);
   expect((await next()).event).toBe('snapshot');
   await eventually('the line', async () => unforeseen.join('').includes('a check that nobody foresaw'));
-  expect((await next()).event).toBe('delta');
+  expect((await well(next)).event).toBe('delta');
   await leave();
   await other.close();
   doctor.mockRestore();

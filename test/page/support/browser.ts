@@ -16,7 +16,7 @@ if (!CHROMIUM)
   process.stderr.write('no Chromium on this machine (CHROMIUM names one): the tests of the page are skipped\n');
 
 /** A page that has not come by then does not come. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 60_000;
 
 type Theme = 'light' | 'dark';
 

@@ -53,11 +53,10 @@ test('it is given nothing before it works, and its share at once when it does', 
   };
   // Time for an ask, for its answer, and for a pool that would come back from a queue that nobody asks.
   await eventually('it was there for some seconds', async () => (await seen()) > 4_000);
-  expect(await longwatch.node('second').report()).toMatchObject({
-    alive: true,
-    pools: 0,
-    share: 0,
-    verdict: { level: 'note', word: 'not up' },
+  await eventually('it is not up, and has nothing', async () => {
+    const verdict = { level: 'note', word: 'not up' };
+    expect(await longwatch.node('second').report()).toMatchObject({ alive: true, pools: 0, share: 0, verdict });
+    return true;
   });
   expect(await shifts()).toEqual(before);
 

@@ -45,7 +45,10 @@ test('whichever part cannot start, nothing is left open, and the next worker has
   const first = await createWorker(setup);
   await first.shutdown();
   let before = '';
-  await eventually('the first has ended', async () => before === (before = await open()));
+  const sessions = () =>
+    stack.sql(`select from pg_stat_activity where datname = current_database() and application_name like 'longwatch%'`);
+  await eventually('the first has ended', async () => (await sessions()).length === 0);
+  await eventually('and what it had open', async () => before === (before = await open()));
   const { length } = partsOf(setup).services;
   expect(length).toBeGreaterThan(10);
   for (let position = 0; position < length; position++) {

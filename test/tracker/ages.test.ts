@@ -119,7 +119,7 @@ describe('on the real PostgreSQL', () => {
       maxMs: 30,
       lifetimes: 2.5,
     });
-    expect(cells[0]!.toldMs).toBeLessThan(5_000);
+    expect(cells[0]!.toldMs).toBeLessThan(60_000);
     expect({ pools, operations }).toEqual({ pools: 2, operations: [{ name: 'look', everyMs: 1_000, enabled: true }] });
     await database.transaction((db) => writeAges(db, [told({ pool: 1, token: 7, members: 4 })]));
     expect((await longwatch.tracker('t').freshness()).cells).toMatchObject([{ members: 4 }]);

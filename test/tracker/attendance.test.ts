@@ -75,7 +75,7 @@ test('a node is there as soon as it has started, with the database’s clock; in
     `select abs(extract(epoch from now()) * 1000 - $1)::float8 as off, ended_at is not null as ended from longwatch.node`,
     [clock.now()],
   );
-  expect(row!.off).toBeLessThan(1_000);
+  expect(row!.off).toBeLessThan(60_000);
   expect(row!.ended).toBe(false);
   await attendance.stop();
   expect(await stack.sql(`select name from longwatch.node where ended_at is not null`)).toEqual([{ name: 'a' }]);
@@ -100,7 +100,7 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
   const { attendance, clock } = hourAhead(() => attendanceOf('a', () => []));
   expect(await off(clock)).toBeGreaterThan(3_500_000);
   await attendance.start();
-  expect(await off(clock)).toBeLessThan(1_000);
+  expect(await off(clock)).toBeLessThan(60_000);
   await attendance.stop();
   // The same where the first that is heard of the database is that a pool was taken.
   const taker = hourAhead(() => new Clock());
@@ -111,7 +111,7 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
     ...claim,
     durationMs: 0,
   });
-  expect(await off(taker)).toBeLessThan(1_000);
+  expect(await off(taker)).toBeLessThan(60_000);
 });
 
 test('who keeps its row locked costs it a second of attendance: it goes on as soon as the lock is gone', async () => {
@@ -174,8 +174,12 @@ test('a history that is slow keeps neither the counters nor what else is looked 
   let fetched = 0;
   const { attendance } = attendanceOf('a', () => [counted(++fetched)]);
   await stack.sql('truncate longwatch.series_clock');
+  await stack.sql('create table held ()');
   await stack.sql(
-    `create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(3); return new; end $$`,
+    `create function slow() returns trigger language plpgsql as $$ begin
+       while to_regclass('held') is not null loop perform pg_sleep(0.02); end loop;
+       return new;
+     end $$`,
   );
   await stack.sql('create trigger slow before insert on longwatch.series_clock for each row execute function slow()');
   try {
@@ -184,8 +188,10 @@ test('a history that is slow keeps neither the counters nor what else is looked 
     expect((await sums())!.fetched).toBeGreaterThan(1);
     // It is not written yet.
     expect(await stack.sql('select from longwatch.series_clock')).toEqual([]);
+    await stack.sql('drop table held');
     await eventually('it is written', async () => (await stack.sql('select from longwatch.series_clock')).length === 1);
   } finally {
+    await stack.sql('drop table if exists held');
     await stack.sql('drop function slow cascade');
     await attendance.stop();
   }

@@ -11,6 +11,7 @@ import { writeUnbegun } from '../../activities/tracker/store/pools';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import { defineTracker } from '../../exports';
 import { Stack } from '../support/stack';
+import { stopwatch } from '../support/stopwatch';
 import { member, rowOf, shiftOf, TestClock, type Kit } from './shift-kit';
 
 const look = defineTracker({ name: 't', operations: { look: { every: '50ms', run: ({ id }) => ({ value: id }) } } });
@@ -50,14 +51,22 @@ const tokenOf = async (pool = 0) =>
 
 test('a shift that no node begins is written down with its pool, until somebody takes that', async () => {
   const noted = () =>
-    stack.sql(`select extract(epoch from now() - unbegun_since)::int as since, unbegun_on from longwatch.pool`);
+    stack.sql<{ since: number | null; unbegun_on: string | null }>(
+      `select extract(epoch from now() - unbegun_since)::int as since, unbegun_on from longwatch.pool`,
+    );
   const write = (sinceMs: number, tracker = 't') =>
     database.transaction((db) => writeUnbegun(db, tracker, 0, { queue: 'q', sinceMs, untilMs: 60_000, times: 1 }));
   // The workflow's clock is far from this one's, and its pool has no row yet.
   await write(0);
-  expect(await noted()).toEqual([{ since: 60, unbegun_on: 'q' }]);
+  const since = async () => {
+    const [row] = await noted();
+    expect(row).toMatchObject({ unbegun_on: 'q' });
+    return row!.since as number;
+  };
+  // And some seconds more, on a machine that is busy.
+  expect(Math.floor((await since()) / 40)).toBe(1);
   await write(-40_000);
-  expect(await noted()).toEqual([{ since: 100, unbegun_on: 'q' }]);
+  expect(Math.floor((await since()) / 50)).toBe(2);
   // A tracker that is not there any more has no pools.
   await write(0, 'gone');
   expect(await noted()).toHaveLength(1);
@@ -144,9 +153,9 @@ test('taking waits half a second for a lock that somebody else holds, and says t
   await takeFence(database, claim(), never);
   await database.transaction(async (db) => {
     await db.query({ text: 'select 1 from longwatch.pool for update', values: [] });
-    const began = performance.now();
+    const took = stopwatch();
     await expect(takeFence(database, claim({ shift: 6 }), never)).rejects.toMatchObject({ code: '55P03' });
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(took()).toBeLessThan(5_000);
   });
   expect((await takeFence(database, claim({ shift: 6 }), never)).token).toBe(2);
 });
@@ -157,7 +166,13 @@ test('taking waits for a flush that holds the lock, and its token is void afterw
   let taking: Promise<unknown> | undefined;
   await database.transaction(async (db) => {
     expect(await lockFences(db, [{ claim: claim(), token }])).toMatchObject([{ rosterVersion: 0 }]);
-    taking = takeFence(database, claim({ shift: 6 }), never).then(() => order.push('taken'));
+    // On a machine that is busy half a second may be over before the flush is.
+    const insists = (): Promise<unknown> =>
+      takeFence(database, claim({ shift: 6 }), never).catch((error: unknown) => {
+        if ((error as { code?: unknown }).code !== '55P03') throw error;
+        return insists();
+      });
+    taking = insists().then(() => order.push('taken'));
     await stack.sql(`select pg_sleep(0.2)`);
     order.push('flushed');
   });

@@ -126,7 +126,7 @@ test('OP-B2: how long the longest hold still lasts is on the page', async () => 
     expect(await longest()).toBe(0);
     node.holds.hold('held', 'look', node.clock.now() + 60_000);
     node.holds.hold('held', undefined, node.clock.now() + 600_000);
-    expect(await longest()).toBeGreaterThan(590);
+    expect(await longest()).toBeGreaterThan(500);
     expect(await longest()).toBeLessThanOrEqual(600);
   });
 });

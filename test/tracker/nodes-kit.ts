@@ -44,8 +44,8 @@ export class Nodes {
   readonly databases = new Map<Node, Database>();
   /** All shifts that have ended, in order. */
   readonly ended: Ended[] = [];
-  /** The errors of those that failed. */
-  readonly failed: { node: string; type: unknown; nextRetryDelay: unknown }[] = [];
+  /** The errors of those that failed, and how many other nodes theirs knew to be there then. */
+  readonly failed: { node: string; type: unknown; nextRetryDelay: unknown; peers: number }[] = [];
   private readonly closing: (() => Promise<void>)[] = [];
   private readonly driving: Promise<void>[] = [];
   private closed = false;
@@ -138,6 +138,7 @@ export class Nodes {
         way = {};
         continue;
       }
+      const before = peersOf(node);
       try {
         const result = await this.shift(node, pool, attempt, way);
         this.ended.push({
@@ -150,7 +151,7 @@ export class Nodes {
         attempt = 1;
       } catch (error) {
         const { type, nextRetryDelay } = error as { type?: unknown; nextRetryDelay?: unknown };
-        this.failed.push({ node: node.row.name, type, nextRetryDelay });
+        this.failed.push({ node: node.row.name, type, nextRetryDelay, peers: Math.min(before, peersOf(node)) });
         await delay(20);
         way = {};
         attempt++;
@@ -187,6 +188,10 @@ export class Nodes {
     );
   }
 }
+
+/** A machine that stood still is one on which no node has heard of another one for a while. */
+const peersOf = ({ clock, placing, row }: Node): number =>
+  placing.placer.view(clock.now()).filter(({ name, up, stale }) => name !== row.name && up && !stale).length;
 
 /** As `workflows/tracker/plan.ts` has it. */
 function wayAfter(before: Way, { end, to, node }: ShiftResult): Way {

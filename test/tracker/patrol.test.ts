@@ -10,6 +10,7 @@ import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
 import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';
+import { stopwatch } from '../support/stopwatch';
 
 const log = pino({ level: 'silent' });
 
@@ -52,9 +53,9 @@ test('a round that hangs holds no transaction open, and its stop does not wait f
     `select pid from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`,
   );
   expect(open).toEqual([]);
-  const began = Date.now();
+  const took = stopwatch();
   await patrol.stop();
-  expect(Date.now() - began).toBeLessThan(5_000);
+  expect(took()).toBeLessThan(5_000);
 });
 
 test('requests of a round to Temporal leave no listener on the signal of their end', async () => {
@@ -75,7 +76,7 @@ test('while one node is in its round no other begins one; a node that hung has i
   const [held] = await stack.sql<{ free_in: number }>(
     `select extract(epoch from free_at - now())::float8 as free_in from longwatch.patrol`,
   );
-  expect(held!.free_in).toBeGreaterThan(10);
+  expect(held!.free_in).toBeGreaterThan(0);
   expect(second.asked).toBe(0);
   await stack.sql(`update longwatch.patrol set free_at = now()`);
   await eventually('the second has its turn', () => second.asked > 0);
@@ -121,12 +122,12 @@ test('a server that swallows is not waited for: which run is the current one is 
   const proxy = await Proxy.start(`http://${stack.servers.temporalAddress}`);
   const through = await Connection.connect({ address: new URL(proxy.url).host });
   try {
-    const link = new TemporalLink(new Client({ connection: through, namespace: stack.servers.namespace }), 300);
-    expect(await link.isCurrent('pool/t/11', 'none')).toBe(false);
+    const swallowing = new Client({ connection: through, namespace: stack.servers.namespace });
+    expect(await new TemporalLink(swallowing).isCurrent('pool/t/11', 'none')).toBe(false);
     proxy.swallow();
-    const began = performance.now();
-    await expect(link.isCurrent('pool/t/11', 'none')).rejects.toThrow();
-    expect(performance.now() - began).toBeLessThan(5_000);
+    const took = stopwatch();
+    await expect(new TemporalLink(swallowing, 300).isCurrent('pool/t/11', 'none')).rejects.toThrow();
+    expect(took()).toBeLessThan(5_000);
   } finally {
     proxy.close();
     await through.close();

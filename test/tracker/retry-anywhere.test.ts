@@ -64,8 +64,9 @@ test('the next attempt, and not the next shift, is on the other node', async () 
   await dying.ready;
   const tracker = (await stack.connect()).tracker('shared');
   const [resolved] = resolveConfig(config).trackers;
-  // A beat comes each 2 s then, and a shift is missed 3 s after its node stood still, when its polls have ended.
-  await tracker.start({ ...resolved!.options, shiftMs: 2_000, heartbeatTimeoutMs: 5_000 });
+  // A shift is missed some seconds after its node stood still, when its polls have ended; and none is on a machine that
+  // stands still for as long.
+  await tracker.start({ ...resolved!.options, shiftMs: 2_000, heartbeatTimeoutMs: 15_000 });
   await tracker.add(
     Array.from({ length: 120 }, (_, i) => `id-${i}`),
     { wait: true },

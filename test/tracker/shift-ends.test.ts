@@ -38,7 +38,7 @@ test('a shift that ends for a database that swallows does not wait for it once m
 test('a shift whose time is up while the database swallows goes on, and ends with all it has when that is back', async () => {
   await stack.sql(`update longwatch.tracker set options = options || '{"patienceMs": 60000}'`);
   const ended = jest.spyOn(node, 'leave');
-  const zero = shift(0, 5_000, undefined, 3_000);
+  const zero = shift(0, 5_000, undefined, 8_000);
   await written('zero');
   const back = swallow(values);
   const [one] = node.shifts;
@@ -90,7 +90,7 @@ test('a shift that waits for a long run ends at once where its node ends meanwhi
 
 test('and where its last results are being written to a database that swallows', async () => {
   await stack.sql(`update longwatch.tracker set options = options || '{"patienceMs": 60000}'`);
-  const zero = shift(0, 5_000, undefined, 2_000);
+  const zero = shift(0, 5_000, undefined, 6_000);
   await written('zero');
   let asked = 0;
   const flush = jest

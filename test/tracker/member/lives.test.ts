@@ -293,7 +293,7 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
     );
   await send(letter({ member: 'awaited' }));
 
-  await age(MEMBER.repliesMs - 5_000);
+  await age(MEMBER.repliesMs - 60_000);
   expect(await left('reply', 'request')).toEqual(['new', 'old']);
   await send(letter({ member: 'kept', request: { id: 'old', client: 'c', deadline: 0 } }));
   await age(MEMBER.repliesMs + 1);
@@ -301,7 +301,7 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   await stack.sql(`delete from longwatch.mail where member = 'kept'`);
   await age(MEMBER.repliesMs + 1);
   expect(await left('reply', 'request')).toEqual(['new']);
-  await age(MEMBER.marksMs - 5_000);
+  await age(MEMBER.marksMs - 60_000);
   expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'gone', 'kept', 'new']);
   await age(MEMBER.marksMs + 1);
   expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'kept', 'new']);

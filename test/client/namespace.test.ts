@@ -10,7 +10,7 @@ let stack: Stack;
 beforeAll(async () => {
   stack = await Stack.start();
   await writeTracker((text, values) => stack.sql(text, values), 'things', 1);
-}, 120_000);
+});
 afterAll(() => stack?.close());
 
 const SAID =

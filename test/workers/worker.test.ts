@@ -83,4 +83,4 @@ test('workflows that cannot be bundled end the start before the node is there', 
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}, 120_000);
+});

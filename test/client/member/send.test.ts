@@ -214,7 +214,7 @@ test('who sends and ends has counted the mail of a pool that no node handles, an
   await keeps({ placement: { reads: {} } });
   await sendAndEnd();
   expect(await full()).toEqual([{ pool: 0 }]);
-}, 60_000);
+});
 
 test.each([
   ['that nobody keeps', () => stack.sql('update longwatch.pool set node = null')],

@@ -74,7 +74,7 @@ test('with nothing left it has failed and comes again, and the next one of its s
   expect(errors[0]!.error.message).toMatch(/HoldError/);
   expect(new Set(begun)).toEqual(new Set([1]));
   await goesOn();
-}, 30_000);
+});
 
 test('its tracker is paused meanwhile: it ends, and the next one begins when it goes on', async () => {
   const node = await two();
@@ -88,22 +88,18 @@ test('its tracker is paused meanwhile: it ends, and the next one begins when it 
   expect(begun).toEqual([1]);
   set(node, 'running');
   await goesOn();
-}, 30_000);
+});
 
 test.each([
   ['its pool goes to another node', true],
   ['its node has lost the pool', false],
-])(
-  '%s: it leaves the line, and the other one asks',
-  async (_, isOurs) => {
-    const { turns, kit } = await two();
-    await turns.leave(kit.shift, isOurs);
-    expect(waiting()).toBe(0);
-    const second = await nodeOf(asking, { node: 'second' });
-    second.turns.lookAtAll();
-    await waits();
-    await goesOn();
-    expect(begun.filter((message) => message === 2)).toEqual([2]);
-  },
-  30_000,
-);
+])('%s: it leaves the line, and the other one asks', async (_, isOurs) => {
+  const { turns, kit } = await two();
+  await turns.leave(kit.shift, isOurs);
+  expect(waiting()).toBe(0);
+  const second = await nodeOf(asking, { node: 'second' });
+  second.turns.lookAtAll();
+  await waits();
+  await goesOn();
+  expect(begun.filter((message) => message === 2)).toEqual([2]);
+});

@@ -146,7 +146,7 @@ test('under mail, timers and values nothing is lost or doubled, and the order is
     const once = of.filter((call, i) => call !== `load ${id}` || of[i - 1] !== call);
     expect(once).toEqual(once.map((_, i) => [`load ${id}`, `unload ${id}`, `unloaded ${id}`][i % 3]));
   }
-}, 60_000);
+});
 
 test('a member that was removed, forgotten and made anew begins as a new one, also where it is in memory', async () => {
   const node = await nodeOf(noting);

@@ -20,7 +20,7 @@ afterAll(async () => {
   await stack.close();
 });
 
-/** Of the leases that are held until the test says so. */
+/** A lease that is held until the test says so has this time to live. */
 const TTL_MS = 5_000;
 
 interface Child {

@@ -1,4 +1,4 @@
-/** After all tests: the stands that test files have shared are ended, and the bundle of the workflow code is removed. */
+/** After all tests: the stands that test files have shared are ended, the bundle of the workflow code is removed. */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Stands } from './stands';

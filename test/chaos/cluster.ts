@@ -83,6 +83,25 @@ export class Cluster {
     return row!.n;
   }
 
+  /**
+   * The most members of many looks whose value is older than so many seconds. A look right after the machine itself
+   * stood still says nothing of the cluster, and is left out.
+   */
+  async mostOld(seconds: number, forMs: number): Promise<number> {
+    let most = 0;
+    const until = performance.now() + forMs;
+    let [last, calmFrom] = [performance.now(), -Infinity];
+    while (performance.now() < until) {
+      const old = await this.old(seconds);
+      const now = performance.now();
+      if (now - last > 2_000) calmFrom = now + 2_000 * seconds;
+      if (now >= calmFrom) most = Math.max(most, old);
+      last = now;
+      await delay(500);
+    }
+    return most;
+  }
+
   async allFresh(withinMs: number): Promise<void> {
     await eventually('everybody is fresh', async () => (await this.old(1.5)) === 0, withinMs);
   }

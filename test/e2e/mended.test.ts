@@ -64,13 +64,9 @@ async function started(name: string): Promise<TrackerHandle> {
   return tracker;
 }
 
-async function everybodyRuns(name: string, ids: string[], withinMs = 25_000): Promise<void> {
+async function everybodyRuns(name: string, ids: string[]): Promise<void> {
   for (const id of ids) runs.delete(`${name}/${id}`);
-  await eventually(
-    `all of ${name} are fetched`,
-    () => ids.every((id) => (runs.get(`${name}/${id}`) ?? 0) > 1),
-    withinMs,
-  );
+  await eventually(`all of ${name} are fetched`, () => ids.every((id) => (runs.get(`${name}/${id}`) ?? 0) > 1));
 }
 
 const poolRow = async (name: string) =>
@@ -104,8 +100,9 @@ test('a forced crash restarts the pool with all of its members, also those added
 
 test('three crashes in a row put a pool in quarantine; resume releases it with all of its members', async () => {
   const tracker = longwatch.tracker('crashing');
-  for (let i = 0; i < 3 && !(await poolRow('crashing')).quarantined; i++) await crash(tracker);
-  expect((await poolRow('crashing')).quarantined).toBe(true);
+  // One whose node stood still just then begins anew without having crashed.
+  for (let i = 0; i < 10 && !(await poolRow('crashing')).quarantined; i++) await crash(tracker);
+  expect(await poolRow('crashing')).toMatchObject({ quarantined: true, crashes: 3 });
   const [pool] = await tracker.pools();
   expect(pool).toMatchObject({ onShift: false, lastError: 'pool 0 was made to crash' });
   // Adds are still taken, and nothing of the pool runs.

@@ -48,6 +48,12 @@ const pools = async () =>
 /** The load of the largest pool there can be: 20 members, twice a second each. Pools are not divided. */
 const A_POOL = 50;
 
+const isAlive = (id: string, more: object = {}) =>
+  eventually(`${id} is alive`, async () => {
+    expect(await things().alive(id)).toMatchObject({ ...more, alive: true });
+    return true;
+  });
+
 /** Each has its share, as far as whole pools go, and each pool has a node. */
 const isEven = async (names = NAMES) => {
   const { nodes } = await longwatch.nodes();
@@ -89,7 +95,7 @@ test('two more join, have their shares, and are seen', async () => {
   const { status, out } = await runCli(stack, 'nodes');
   expect(status).toBe(0);
   for (const name of NAMES) expect(out).toMatch(new RegExp(`^${name} +good +\\d`, 'm'));
-  expect(out).toMatch(/^3 nodes, \d+ wanted by load; a dead node's pools go to others after 3\.0 s$/m);
+  expect(out).toMatch(/^3 nodes, \d+ wanted by load; a dead node's pools go to others after 15\.0 s$/m);
   await eventually('the doctor finds nothing wrong', async () => {
     const found = await runCli(stack, 'doctor');
     expect({ found: found.out, status: found.status }).toMatchObject({ status: 0 });
@@ -98,12 +104,14 @@ test('two more join, have their shares, and are seen', async () => {
 });
 
 test('a pool is moved to a node that is named, which has its fence then; the id in it is alive there', async () => {
+  // One that the nodes balance just then would be somewhere else by the time that it is moved.
+  await eventually('nothing is left to move', async () => (await longwatch.previewRebalance()).moves.length === 0);
   const { pool, node } = await things().where('id-7');
   const to = NAMES.find((name) => name !== node)!;
   const { status, out, err } = await runCli(stack, 'move', 'things', String(pool), '--to', to, '--why', 'to try it');
   expect([status, err]).toEqual([0, '']);
   expect(out).toBe(`pool ${pool} of 'things' is on '${to}' now, not on '${node}'\n`);
-  expect(await things().alive('id-7')).toMatchObject({ pool, node: to, alive: true });
+  await isAlive('id-7', { pool, node: to });
   expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({ what: 'move', outcome: 'done', why: 'to try it' });
 });
 
@@ -112,23 +120,28 @@ test('a node is drained: it ends with nothing, no id is ever of two nodes, all a
   const states = new Set<string>();
   const watching = (async () => {
     while (!over) {
-      const rows = await stack.sql<{ id: string; state: string }>(
-        `select id, state from longwatch.member_place where tracker = 'things'`,
+      const rows = await stack.sql<{ id: string; state: string; heard: boolean }>(
+        `select id, state, not exists (select from longwatch.node where ended_at is null
+                                       and seen_at < clock_timestamp() - interval '3 seconds') as heard
+         from longwatch.member_place where tracker = 'things'`,
       );
       expect(new Set(rows.map(({ id }) => id)).size).toBe(IDS.length);
       expect(rows).toHaveLength(IDS.length);
-      for (const { state } of rows) states.add(state);
+      // While the whole machine stands still no node says that it lives.
+      for (const { state, heard } of rows) if (heard) states.add(state);
     }
   })();
   const drained = await runCli(stack, 'node', 'drain', 'worker-2', '--wait', '--why', 'a kernel');
   over = true;
   await watching;
   expect(drained).toMatchObject({ status: 0, out: expect.stringMatching(/it keeps nothing\n$/) as string });
-  expect((await pools())['worker-2']).toBe(0);
+  // One that nobody took in time was kept on for a moment.
+  await eventually('it keeps nothing', async () => (await pools())['worker-2'] === 0);
   expect([...states].filter((state) => state !== 'kept' && state !== 'between shifts')).toEqual([]);
   await eventually('the others have all', () => isEven(['worker-1', 'worker-3']));
-  expect((await longwatch.node('worker-2').report()).verdict.word).toBe('drained');
-  for (const id of ['id-1', 'id-50', 'id-99']) expect((await things().alive(id)).alive).toBe(true);
+  const verdict = async () => (await longwatch.node('worker-2').report()).verdict.word;
+  await eventually('it says that it is drained', async () => (await verdict()) === 'drained');
+  for (const id of ['id-1', 'id-50', 'id-99']) await isAlive(id);
 });
 
 test('it is resumed, and has its share again by itself', async () => {
@@ -141,7 +154,7 @@ test('a target is kept to, and taken back', async () => {
   await eventually('it has one pool', async () => (await pools())['worker-3'] === 1);
   await longwatch.node('worker-3').target(null);
   await eventually('it has its share', () => isEven());
-}, 150_000);
+});
 
 test('it comes to rest: then there is nothing to balance', async () => {
   await eventually('nothing is left to move', async () => {
@@ -202,7 +215,7 @@ test('a rolling restart, as docs/cluster.md has it: no pool waits for a heartbea
   expect(gaps).toHaveLength(IDS.length);
   // For people: on a busy machine it says more of the machine than of the cluster.
   process.stderr.write(`the longest that an id at 500 ms was not asked: ${Math.max(...gaps)} ms\n`);
-}, 180_000);
+});
 
 test('a node that is killed is gone, its ids are alive elsewhere; the next one of its name is drained as it was', async () => {
   await longwatch.node('worker-1').weight(0.5);
@@ -215,4 +228,4 @@ test('a node that is killed is gone, its ids are alive elsewhere; the next one o
   expect(await longwatch.node('worker-1').report()).toMatchObject({ drained: true, pools: 0, weight: 0.5 });
   await longwatch.node('worker-1').resume();
   await eventually('it fills, as far as it counts', async () => (await pools())['worker-1']! > 0);
-}, 150_000);
+});

@@ -121,7 +121,7 @@ test('killed at random: every row has exactly the sum of its ticks, no tick is l
     const repeat = `LONGWATCH_SEED=${SEED} LONGWATCH_CHAOS_TICKS=${TICKS} npx jest test/job/chaos`;
     throw new Error(`${(error as Error).message}\n\nto repeat it: ${repeat}`, { cause: error });
   }
-}, 120_000 + 40_000 * TICKS); // prettier-ignore
+}, 900_000 + 40_000 * TICKS); // prettier-ignore
 
 test('a pass that outlives a crash of PostgreSQL while it rests does again what the crash has taken back', async () => {
   // Nothing is written to the disk by itself, so that the crash takes all that did not wait for it.

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
+import { isOutage } from '../../activities/lib/database';
 import { service, Services } from '../../activities/lib/service';
 import type { Point } from '../../activities/lib/points';
 import { connect } from '../../exports';
@@ -72,16 +73,21 @@ export class Stack {
     config: ConfigDefinition,
     setup: Partial<WorkerSetup> = {},
   ): Promise<LongwatchWorker & { ended: Promise<void> }> {
-    const worker = await createWorker({
-      config: resolveConfig(config),
-      temporal: { address: this.servers.temporalAddress, namespace: this.servers.namespace },
-      databaseUrl: this.servers.databaseUrl,
-      metrics: { port: 0 },
-      log: this.log,
-      watchdogMs: null,
-      workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
-      ...setup,
-    });
+    const start = () =>
+      createWorker({
+        config: resolveConfig(config),
+        temporal: { address: this.servers.temporalAddress, namespace: this.servers.namespace },
+        databaseUrl: this.servers.databaseUrl,
+        metrics: { port: 0 },
+        log: this.log,
+        watchdogMs: null,
+        workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
+        ...setup,
+      });
+    // On a machine that stood still for seconds no connection is made in time; whoever runs a worker starts it again.
+    const worker = await start().catch((error: unknown) =>
+      isOutage(error) ? start() : Promise.reject(error as Error),
+    );
     const ended = worker.run();
     // A test that waits for it hears of a failure.
     ended.catch(() => undefined);

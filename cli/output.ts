@@ -88,12 +88,6 @@ export function age(milliseconds: number | null): string {
   return `${Math.round(milliseconds / DAY_MS)} d`;
 }
 
-/** A time of today by the hour, another one by its date too; both in UTC, as all times of the library. */
-export function clock(time: string, now = Date.now()): string {
-  const [date, hour] = [time.slice(0, 10), time.slice(11, 19)];
-  return date === new Date(now).toISOString().slice(0, 10) ? hour : `${date} ${hour}`;
-}
-
 /** Milliseconds in a table: one decimal while that says something. */
 export function millis(value: number | null): string {
   if (value === null) return '-';

@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import type { EnvironmentFlags } from '../config/environment';
 import { LABEL_PATTERN } from '../workflows/lib/options';
 import type { Longwatch } from '../client/longwatch';
+import { UsageError } from './errors';
 import { lazy } from './lazy';
 
 export interface CommonFlags {
@@ -108,6 +109,24 @@ export function port(text: string): number {
   const value = wholeNumber(text);
   if (value > 65_535) throw new InvalidArgumentError('It must be a port, 0 to 65535.');
   return value;
+}
+
+/**
+ * `30s`, `10m`, `2h`, `7d` in milliseconds. A bare number is refused: other flags count in seconds, and a config in
+ * milliseconds.
+ * @returns undefined: it is not such a time
+ */
+export function timeSpan(text: string): number | undefined {
+  return isBareNumber(text) ? undefined : lazy.values().parseDuration(text);
+}
+
+export const isBareNumber = (text: string): boolean => text.trim() !== '' && Number.isFinite(Number(text));
+
+/** @throws UsageError */
+export function positiveTimeSpan(text: string, flag: string): number {
+  const ms = timeSpan(text);
+  if (ms !== undefined && ms > 0) return ms;
+  throw new UsageError(`${flag} must be a time with its unit, such as 30s, 10m, 2h or 7d, not '${text}'`);
 }
 
 /** Collects a flag that may be repeated. */

@@ -4,11 +4,10 @@ import type { AuditRow } from '../../client/audit';
 import { changeText } from '../../client/audit-change';
 import { LAST_TIME } from '../../workflows/lib/time';
 import { UsageError } from '../errors';
-import { lazy } from '../lazy';
 import { inline } from '../plain';
 import { print, printJson, short, table } from '../output';
 import { paged, partOf, sayMore, type PageFlags } from '../pages';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { isBareNumber, timeSpan, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags, PageFlags {
   subject?: string;
@@ -65,8 +64,10 @@ async function audit(list: string | undefined, flags: Flags): Promise<void> {
 
 /** @returns the time, by that of the database's clock: that of this machine may be another one */
 function timeOf(text: string): (now: number) => Date {
-  const ago = lazy.values().parseDuration(text);
-  const at = ago === undefined ? Date.parse(text) : Date.now() - ago;
+  const ago = timeSpan(text);
+  // A number alone is neither a date nor a time, whatever JavaScript reads in it.
+  const date = isBareNumber(text) ? NaN : Date.parse(text);
+  const at = ago === undefined ? date : Date.now() - ago;
   if (Number.isNaN(at) || Math.abs(at) > LAST_TIME || (ago ?? 0) < 0) {
     throw new UsageError(`--since must be a date or how long ago (30m, 24h, 2026-11-28T12:00Z), not '${text}'`);
   }

@@ -4,11 +4,20 @@ import type { MemberBucketCount } from '../../activities/upstream/store/purse';
 import type { BucketSummary } from '../../client/budget';
 import type { Longwatch } from '../../client/longwatch';
 import type { MemberBucket } from '../../client/member-buckets';
+import { UnknownUpstreamError } from '../../client/errors';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { age, count, plural, print, printJson, table } from '../output';
 import { inline } from '../plain';
-import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import {
+  atLeastOne,
+  operatorVerb,
+  positiveTimeSpan,
+  verb,
+  withLongwatch,
+  type CommonFlags,
+  type OperatorFlags,
+} from '../verb';
 
 interface ListFlags extends CommonFlags {
   limit?: string;
@@ -30,7 +39,7 @@ export function addBudget(program: Command): void {
     .option('--key <key>', 'only this key')
     .option('--member <id>', 'the buckets that are this member’s own, instead')
     .option('--after <bucket>', 'go on after this one')
-    .option('--most <n>', 'so many of them', wholeNumber, 100)
+    .option('--most <n>', 'so many of them', atLeastOne, 100)
     .action((upstream: string | undefined, flags: ListFlags) => list(upstream, flags));
   verb(budget, 'show <bucket>', 'one bucket, and what each node has of it', [
     'longwatch budget show esi/group:90000001',
@@ -56,6 +65,8 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     const { limit, key, after, most, member } = flags;
     if (member !== undefined) return listOfMember(await longwatch.budget.ofMember(member, upstream), flags);
     const buckets = await longwatch.budget.list({ upstream, limit, key, after, most });
+    const nothing = buckets.length === 0;
+    if (nothing && upstream !== undefined) await mustBeKnown(longwatch, upstream);
     const isAsked = (one: { limit: string }): boolean => (limit ?? one.limit) === one.limit;
     const closed = (await longwatch.budget.closedLimits(upstream)).filter(isAsked);
     // Once: they are counted.
@@ -63,7 +74,7 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     if (flags.json) return printJson([...closed, ...own.map(countOf), ...buckets]);
     for (const { bucket, closedMs, closedReason } of closed)
       await print(`${bucket}, all keys: closed for ${age(closedMs)}: ${closedReason ?? 'closed by hand'}`);
-    if (buckets.length === 0) await print(await whyEmpty(longwatch, own.length > 0));
+    if (nothing) await print(await whyEmpty(longwatch, own.length > 0));
     else await printBuckets(buckets, most);
     for (const { upstream: of, limit: name, buckets: members } of own)
       await print(`${of}/${name}: ${count(members)} are single members' own; one member's: --member ID`);
@@ -77,6 +88,12 @@ const countOf = ({ upstream, limit, buckets }: MemberBucketCount): Record<string
   limit,
   memberBuckets: buckets,
 });
+
+async function mustBeKnown(longwatch: Longwatch, upstream: string): Promise<void> {
+  const names = await longwatch.upstreams();
+  if (!names.includes(upstream))
+    throw new UnknownUpstreamError(upstream, lazy.suggest().didYouMean(upstream, names), names);
+}
 
 async function whyEmpty(longwatch: Longwatch, hasOwn: boolean): Promise<string> {
   const names = await longwatch.upstreams();
@@ -156,8 +173,7 @@ async function show(bucket: string, flags: CommonFlags): Promise<void> {
 }
 
 async function close(bucket: string, flags: OperatorFlags & { for: string }): Promise<void> {
-  const ms = lazy.values().parseDuration(flags.for);
-  if (ms === undefined || ms <= 0) throw new UsageError(`--for ${flags.for}: it must be a time such as 30s or 5m`);
+  const ms = positiveTimeSpan(flags.for, '--for');
   await withLongwatch(flags, async (longwatch) => {
     const closed = await longwatch.budget.close(bucket, ms, { why: flags.why });
     if (flags.json) return printJson(closed);

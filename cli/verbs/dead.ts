@@ -9,8 +9,9 @@ import type { DeadLetter, DeadLetterFilter, DeadLettersResult } from '../../clie
 import { UsageError } from '../errors';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { inline } from '../plain';
-import { age, count, plural, print, printJson, remark, short, table } from '../output';
+import { count, plural, print, printJson, remark, short, table } from '../output';
 import { paged, partOf, sayMore } from '../pages';
+import { timesOf } from '../times';
 import { operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 /** Letters of a list, where no number is given. */
@@ -120,6 +121,7 @@ async function list(name: string, flags: ListFlags): Promise<void> {
     );
     if (flags.json) return printJson({ [kind]: name, dead: found, next });
     if (found.length === 0) return print('none');
+    const times = await timesOf(longwatch);
     const columns = [{ head: 'id' }, { head: 'died' }, { head: 'attempts', right: true }];
     const what = kind === 'buffer' ? ['state', 'entry'] : ['member', 'message'];
     await print(
@@ -127,7 +129,7 @@ async function list(name: string, flags: ListFlags): Promise<void> {
         [...columns, ...what.map((head) => ({ head })), { head: 'error' }],
         found.map((letter) => [
           letter.id,
-          `${age(Date.now() - Date.parse(letter.diedAt))} ago`,
+          times.ago(letter.diedAt),
           letter.attempts,
           'state' in letter ? letter.state : letter.member,
           short(JSON.stringify(letter.value), 50),
@@ -147,15 +149,11 @@ async function listByError(name: string, flags: ListFlags): Promise<void> {
     const report = await longwatch.buffer(name).dead.byError();
     if (flags.json) return printJson({ buffer: name, ...report });
     if (report.groups.length === 0) return print('none');
+    const times = await timesOf(longwatch);
     await print(
       table(
         [{ head: 'letters', right: true }, { head: 'last died' }, { head: 'for instance' }, { head: 'error' }],
-        report.groups.map((group) => [
-          count(group.letters),
-          `${age(Date.now() - Date.parse(group.lastDiedAt))} ago`,
-          group.example.id,
-          group.text,
-        ]),
+        report.groups.map((group) => [count(group.letters), times.ago(group.lastDiedAt), group.example.id, group.text]),
       ),
     );
     if (!report.complete) remark(`of the newest ${count(report.looked)}; there are more`);

@@ -8,11 +8,10 @@ import type { Longwatch } from '../../client/longwatch';
 import { SERIES_KINDS, type Series, type SeriesKind, type SeriesOptions } from '../../client/series';
 import { didYouMean } from '../../config/suggest';
 import { UsageError } from '../errors';
-import { lazy } from '../lazy';
 import { age, print, printJson, remark, right, table } from '../output';
 import { inline } from '../plain';
 import { meanOf, sparkline } from '../sparkline';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { positiveTimeSpan, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   operation?: string;
@@ -38,15 +37,14 @@ export function addHistory(program: Command): void {
 }
 
 async function history(name: string, flags: Flags): Promise<void> {
-  const lastMs = lazy.values().parseDuration(flags.last);
-  if (lastMs === undefined || !(lastMs > 0))
-    throw new UsageError(`--last must be a time such as 6h or 7d, not '${flags.last}'`);
+  const lastMs = positiveTimeSpan(flags.last, '--last');
   if (flags.kind !== undefined && !Object.hasOwn(SERIES, flags.kind))
     throw new UsageError(`there is no kind '${flags.kind}'${didYouMean(flags.kind, SERIES_KINDS)}`);
   await withLongwatch(flags, async (longwatch) => {
     // By the clock that has dated them.
     const from = Date.parse(await longwatch.now()) - lastMs;
     const found = await find(longwatch, name, flags, { from, step: flags.step });
+    if (found.length === 0) await mustBeKnown(longwatch, name);
     if (flags.json) return printJson({ series: found });
     if (found.length === 0) return print(`nothing is written of '${inline(name)}' yet; a minute is when it is over`);
     for (const [i, series] of found.entries()) await print(`${i > 0 ? '\n' : ''}${shown(series)}`);
@@ -68,6 +66,27 @@ async function find(longwatch: Longwatch, name: string, flags: Flags, options: S
     if (found.length > 0) return found;
   }
   return [];
+}
+
+/**
+ * Nothing was written of it: it may be new.
+ * @throws UsageError where nothing has that name
+ */
+async function mustBeKnown(longwatch: Longwatch, name: string): Promise<void> {
+  const [trackers, buffers, jobs, upstreams, { nodes }] = await Promise.all([
+    longwatch.trackers(),
+    longwatch.bufferNames(),
+    longwatch.jobs(),
+    longwatch.upstreams(),
+    longwatch.nodes(),
+  ]);
+  const names = [...trackers, ...buffers, ...jobs, ...nodes.map((node) => node.name)];
+  // `esi/errors` is a bucket, `characters/location` an operation.
+  const [first] = name.split('/');
+  const isPartOfKnown = name.includes('/') && [...trackers, ...upstreams].includes(first!);
+  if (names.includes(name) || isPartOfKnown) return;
+  const hint = didYouMean(name, names) || '; what is gone may need a longer --last';
+  throw new UsageError(`there is no tracker, buffer, job, bucket or node '${inline(name)}'${hint}`);
 }
 
 async function operationsOf(longwatch: Longwatch, tracker: string, operation: string | undefined): Promise<string[]> {

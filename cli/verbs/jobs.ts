@@ -14,6 +14,7 @@ import { age, count, millis, plural, print, printJson, remark, right, table } fr
 import { paged, partOf, sayMore, type PageFlags } from '../pages';
 import { inline } from '../plain';
 import { RunBar } from '../run-bar';
+import { timesOf, type Times } from '../times';
 import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 type Limited = CommonFlags & PageFlags;
@@ -56,9 +57,8 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
   ]).action((name: string | undefined, flags: CommonFlags) =>
     withLongwatch(flags, async (longwatch) => {
       const jobs = name === undefined ? await jobsOf(longwatch, kind) : [await jobOf(longwatch, kind, name)];
-      await (flags.json
-        ? printJson({ jobs })
-        : print(jobs.length === 0 ? `no ${kind} has been started` : jobTable(jobs)));
+      if (flags.json) return printJson({ jobs });
+      await print(jobs.length === 0 ? `no ${kind} has been started` : jobTable(jobs, await timesOf(longwatch)));
     }),
   );
 
@@ -156,7 +156,7 @@ async function jobOf(longwatch: Longwatch, kind: JobKind, name: string): Promise
 }
 
 /** Also the part of `status` that is about jobs. */
-export function jobTable(jobs: readonly JobSummary[]): string {
+export function jobTable(jobs: readonly JobSummary[], times: Times): string {
   return table(
     [{ head: 'job' }, { head: 'kind' }, { head: 'state' }, { head: 'every' }, right('rows'), right('took'), { head: 'band' }, right('failed'), right('ended'), { head: 'now' }],
     jobs.map((job) => [
@@ -168,7 +168,7 @@ export function jobTable(jobs: readonly JobSummary[]): string {
       job.last && age(job.last.ms),
       job.last && job.last.band,
       count(job.failedRows),
-      job.last && `${age(Date.now() - Date.parse(job.last.endedAt))} ago`,
+      job.last && times.ago(job.last.endedAt),
       nowOf(job),
     ]),
   ); // prettier-ignore

@@ -2,8 +2,9 @@
 import type { Command } from 'commander';
 import type { BriefLife, MemberMessage, WaitingMail } from '../../client/member/lives';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
-import { age, plural, print, printJson, remark, short, table } from '../output';
+import { plural, print, printJson, remark, short, table } from '../output';
 import { inline } from '../plain';
+import { timesOf, type Times } from '../times';
 import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface ListFlags extends CommonFlags {
@@ -35,6 +36,7 @@ async function list(tracker: string, { after, limit, ...flags }: ListFlags): Pro
     const page = await longwatch.tracker(tracker).lives({ after, limit });
     if (flags.json) return printJson({ tracker, members: page.items, next: page.next });
     if (page.items.length === 0) return print('none');
+    const times = await timesOf(longwatch);
     const columns = ['version', 'state', 'written', 'mail', 'oldest', 'timers'];
     await print(
       table(
@@ -43,9 +45,9 @@ async function list(tracker: string, { after, limit, ...flags }: ListFlags): Pro
           one.id,
           one.version,
           `${one.stateBytes ?? 0} B`,
-          one.writtenAt === null ? null : `${ago(one.writtenAt)} ago`,
+          one.writtenAt === null ? null : times.ago(one.writtenAt),
           one.mail.entries,
-          one.mail.oldestAt === null ? null : ago(one.mail.oldestAt),
+          one.mail.oldestAt === null ? null : times.since(one.mail.oldestAt),
           one.timers,
         ]),
       ),
@@ -62,7 +64,7 @@ async function show(tracker: string, id: string, flags: CommonFlags & ConfigFlag
     const written =
       member.writtenAt === null ? 'no turn yet' : `version ${member.version}, written at ${member.writtenAt}`;
     await print(`${inline(id)}: ${written}`);
-    for (const line of describeLife(member)) await print(line);
+    for (const line of describeLife(member, await timesOf(longwatch))) await print(line);
     if (member.dead > 0)
       await print(`${plural(member.dead, 'dead letter')}: npx longwatch dead list ${tracker} --member ${id}`);
     for (const message of member.messages) await print(describeMessage(message));
@@ -71,13 +73,12 @@ async function show(tracker: string, id: string, flags: CommonFlags & ConfigFlag
 }
 
 /** Mail, timers and values that may have ended processes, for `show` as well. */
-export function describeLife({
-  mail,
-  timers,
-  struckValues,
-}: Pick<BriefLife, 'mail' | 'timers' | 'struckValues'>): string[] {
+export function describeLife(
+  { mail, timers, struckValues }: Pick<BriefLife, 'mail' | 'timers' | 'struckValues'>,
+  times: Times,
+): string[] {
   return [
-    describeMail(mail),
+    describeMail(mail, times),
     ...timers.map(
       ({ name, at, attempts, strikes }) =>
         `timer ${inline(name)}: at ${at}${attempts > 0 ? `, failed ${plural(attempts, 'time')}` : ''}${suspected(strikes)}`,
@@ -88,9 +89,9 @@ export function describeLife({
   ];
 }
 
-function describeMail({ entries, bytes, oldestAt }: WaitingMail): string {
+function describeMail({ entries, bytes, oldestAt }: WaitingMail, times: Times): string {
   if (entries === 0) return 'no mail waits';
-  return `mail: ${plural(entries, 'message')}, ${bytes} bytes, the oldest for ${ago(oldestAt!)}`;
+  return `mail: ${plural(entries, 'message')}, ${bytes} bytes, the oldest for ${times.since(oldestAt!)}`;
 }
 
 function describeMessage(given: MemberMessage): string {
@@ -113,5 +114,3 @@ async function reload(tracker: string, id: string, flags: OperatorFlags): Promis
     await print(`'${id}' of '${tracker}' is read anew with its next turn`);
   });
 }
-
-const ago = (at: string): string => age(Date.now() - Date.parse(at));

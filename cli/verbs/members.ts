@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { UsageError } from '../errors';
 import { age, count, print, printJson, remark, short, table } from '../output';
+import { timesOf, type Times } from '../times';
 import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -50,36 +51,39 @@ async function members(name: string, flags: Flags): Promise<void> {
   if (oldest && after !== undefined) throw new UsageError('--oldest has one page: --limit makes it longer');
   await withLongwatch(flags, (longwatch) => {
     const tracker = longwatch.tracker(name);
-    return failing ? showFailing(tracker, flags) : oldest ? showOldest(tracker, flags) : showMembers(tracker, flags);
+    if (oldest) return showOldest(tracker, flags);
+    return (failing ? showFailing : showMembers)(tracker, flags, () => timesOf(longwatch));
   });
 }
 
-async function showMembers(tracker: TrackerHandle, flags: Flags): Promise<void> {
+async function showMembers(tracker: TrackerHandle, flags: Flags, asked: () => Promise<Times>): Promise<void> {
   const { prefix, after, limit } = flags;
   const { items, next } = await tracker.members({ prefix, after, limit });
   if (flags.json) return printJson({ members: items, next });
+  const times = await asked();
   if (items.length === 0) await print('none');
   else
     await print(
       table(
         [{ head: 'id' }, { head: 'pool', right: true }, { head: 'node' }, { head: 'last run' }, { head: 'failing' }],
-        items.map((one) => [one.id, one.pool, one.node, ago(one.lastRunAt), one.failing.join(', ')]),
+        items.map((one) => [one.id, one.pool, one.node, times.ago(one.lastRunAt), one.failing.join(', ')]),
       ),
     );
   more(next);
 }
 
-async function showFailing(tracker: TrackerHandle, flags: Flags): Promise<void> {
+async function showFailing(tracker: TrackerHandle, flags: Flags, asked: () => Promise<Times>): Promise<void> {
   const { operation, after, limit } = flags;
   const { items, next } = await tracker.failing({ operation, after, limit });
   if (flags.json) return printJson({ failing: items, next });
+  const times = await asked();
   if (items.length === 0) await print('none');
   else
     await print(
       table(
         [...OF_OPERATION, { head: 'failures', right: true }, { head: 'last good' }, { head: 'error' }],
         items.map((one) => [
-          ...[one.id, one.operation, one.pool, one.node, one.failures, ago(one.fetchedAt), short(one.error, 80)],
+          ...[one.id, one.operation, one.pool, one.node, one.failures, times.ago(one.fetchedAt), short(one.error, 80)],
         ]),
       ),
     );
@@ -122,5 +126,3 @@ const OF_OPERATION = [{ head: 'id' }, { head: 'operation' }, { head: 'pool', rig
 function more(next: string | null): void {
   if (next !== null) remark(`there may be more: --after '${next}'`);
 }
-
-const ago = (at: string | null): string => (at === null ? 'never' : `${age(Date.now() - Date.parse(at))} ago`);

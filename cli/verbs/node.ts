@@ -4,10 +4,9 @@ import type { DrainProgress, NodeHandle, WishResult } from '../../client/cluster
 import { TimedOutError } from '../../client/errors';
 import { UsageError } from '../errors';
 import { interruption } from '../interrupt';
-import { lazy } from '../lazy';
 import { plural, print, printJson, remark } from '../output';
 import { inline } from '../plain';
-import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
+import { operatorVerb, positiveTimeSpan, withLongwatch, type OperatorFlags } from '../verb';
 
 interface DrainFlags extends OperatorFlags {
   tracker?: string;
@@ -65,8 +64,8 @@ async function act(
 }
 
 async function drain(name: string, flags: DrainFlags): Promise<void> {
-  const time = timeOf(flags.for, '--for');
-  const patience = timeOf(flags.patience, '--patience');
+  const time = flags.for === undefined ? undefined : positiveTimeSpan(flags.for, '--for');
+  const patience = flags.patience === undefined ? undefined : positiveTimeSpan(flags.patience, '--patience');
   if (patience !== undefined && !flags.wait) throw new UsageError('--patience says how --wait waits: give --wait too');
   await withLongwatch(flags, async (longwatch) => {
     const node = longwatch.node(name);
@@ -121,14 +120,6 @@ function sentence(result: WishResult): string {
 }
 
 // ── Arguments ──
-
-function timeOf(text: string | undefined, flag: string): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = lazy.values().parseDuration(text);
-  if (ms === undefined || ms <= 0)
-    throw new UsageError(`${flag} must be a time, such as 30s, 10m or 2h, not '${text}'`);
-  return ms;
-}
 
 function wholeOf(text: string): number {
   if (!/^\d{1,7}$/.test(text)) throw new UsageError(`a target is a number of pools, or share, not '${text}'`);

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { age, count, print, printJson, remark, table } from '../output';
 import { paged, partOf, sayMore, type PageFlags } from '../pages';
+import { timesOf, type Times } from '../times';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 import type { PoolSummary } from '../../client/tracker/members';
 
@@ -15,6 +16,7 @@ export function addPools(program: Command): void {
       const part = partOf((page) => longwatch.tracker(name).poolsPage(page), flags);
       const [{ items: pools, next }, replica] = await Promise.all([part, longwatch.replica()]);
       if (flags.json) return printJson({ tracker: name, pools, next, replica });
+      const times = await timesOf(longwatch);
       await print(
         table(
           [
@@ -30,10 +32,10 @@ export function addPools(program: Command): void {
           pools.map((pool) => [
             pool.pool,
             count(pool.members),
-            state(pool),
+            state(pool, times),
             pool.node,
             pool.shift,
-            pool.onShift && pool.takenAt ? age(Date.now() - Date.parse(pool.takenAt)) : null,
+            pool.onShift && pool.takenAt ? times.since(pool.takenAt) : null,
             pool.crashes,
             pool.lastError === null ? '' : pool.lastError.slice(0, 80),
           ]),
@@ -46,11 +48,10 @@ export function addPools(program: Command): void {
   );
 }
 
-function state(pool: PoolSummary): string {
+function state(pool: PoolSummary, times: Times): string {
   if (pool.quarantinedAt !== null) return 'quarantined';
   if (pool.unbegunSince !== null) {
-    const since = age(Date.now() - Date.parse(pool.unbegunSince));
-    return `no node begins it for ${since} now (task queue ${pool.unbegunOn})`;
+    return `no node begins it for ${times.since(pool.unbegunSince)} now (task queue ${pool.unbegunOn})`;
   }
   return pool.onShift ? 'on shift' : 'no keeper';
 }

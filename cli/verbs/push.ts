@@ -41,11 +41,11 @@ async function push(name: string, given: string[], flags: Flags): Promise<void> 
   const config = flags.config === undefined ? undefined : (await lazy.load().loadConfig(flags.config)).config;
   const definition = config?.buffers.find((buffer) => buffer.name === name)?.definition as BufferDefinition | undefined;
   const progress = new Progress('entries');
-  const pushed = (longwatch: Longwatch) => {
+  const pushed = async (longwatch: Longwatch) => {
     const buffer = definition ? longwatch.buffer(definition) : longwatch.buffer(name);
     return buffer.push(entries, {
       front: flags.front,
-      at: flags.after === undefined ? undefined : Date.now() + flags.after * 1_000,
+      at: flags.after === undefined ? undefined : Date.parse(await longwatch.now()) + flags.after * 1_000,
       wait: flags.wait,
       timeoutMs: flags.timeout * 1_000,
       onProgress: ({ entries: ids }) => progress.show({ step: 'accepted', ids, total: entries.length }),

@@ -4,6 +4,7 @@ import { ProblemsFoundError } from '../../client/errors';
 import type { Alive, Place, TrackerCount } from '../../client/tracker/questions';
 import { age, count, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
+import { timesOf, type Times } from '../times';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addCount(program: Command): void {
@@ -25,7 +26,8 @@ export function addWhere(program: Command): void {
   ]).action((tracker: string, id: string, flags: CommonFlags) =>
     withLongwatch(flags, async (longwatch) => {
       const place = await longwatch.tracker(tracker).where(id);
-      await (flags.json ? printJson(place) : print(`${inline(place.id)}: ${placeText(place)}`));
+      if (flags.json) return printJson(place);
+      await print(`${inline(place.id)}: ${placeText(place, await timesOf(longwatch))}`);
     }),
   );
 }
@@ -39,7 +41,9 @@ export function addAlive(program: Command): void {
       const found = await longwatch.tracker(tracker).alive(id);
       if (flags.json) await printJson(found);
       else
-        await print(`${inline(found.id)} is ${found.alive ? '' : 'not '}alive: ${placeText(found)}; ${lastRun(found)}`);
+        await print(
+          `${inline(found.id)} is ${found.alive ? '' : 'not '}alive: ${placeText(found, await timesOf(longwatch))}; ${lastRun(found)}`,
+        );
       const next = found.state === 'stopped' ? `start ${tracker}` : 'nodes';
       if (!found.alive) throw new ProblemsFoundError(`no live node keeps it: npx longwatch ${next}`);
     }),
@@ -60,11 +64,11 @@ function countTable(counts: readonly TrackerCount[]): string {
   );
 }
 
-function placeText({ pool, node, state, takenAt }: Place & Partial<Alive>): string {
+function placeText({ pool, node, state, takenAt }: Place & Partial<Alive>, times: Times): string {
   const by = node === null ? '' : inline(node);
   switch (state) {
     case 'kept':
-      return `pool ${pool}, kept by ${by}${takenAt === null ? '' : ` for ${age(Date.now() - Date.parse(takenAt))}`}`;
+      return `pool ${pool}, kept by ${by}${takenAt === null ? '' : ` for ${times.since(takenAt)}`}`;
     case 'between shifts':
       return `pool ${pool}, between two shifts, the last of them on ${by}`;
     case 'never kept':

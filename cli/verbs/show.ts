@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import type { MemberDetails, StoredValue } from '../../client/tracker/members';
 import type { TrackerDefinition } from '../../config/define/tracker';
 import { lazy } from '../lazy';
-import { age, clock, print, printJson, remark, short, table } from '../output';
+import { age, print, printJson, remark, short, table } from '../output';
 import { inline } from '../plain';
 import type { WaitSummary } from '../../client/tracker/waits';
+import { timesOf, type Times } from '../times';
 import { describeHold } from './hold';
 import { describeLife } from './member';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
@@ -27,17 +28,20 @@ interface Flags extends CommonFlags {
 }
 
 async function showNext(name: string, id: string, flags: CommonFlags): Promise<void> {
-  const runs = await withLongwatch(flags, (longwatch) => longwatch.tracker(name).next(id));
+  const [runs, times] = await withLongwatch(flags, async (longwatch) => {
+    const found = await longwatch.tracker(name).next(id);
+    return [found, await timesOf(longwatch)] as const;
+  });
   if (flags.json) return printJson({ tracker: name, id, next: runs });
   await print(
     table(
       [{ head: 'operation' }, { head: 'next at' }, { head: 'until' }, { head: 'because' }],
       runs.flatMap(({ operation, at, reasons }) => {
-        const first = [operation, at === null ? 'nobody knows' : nextAt(at)];
+        const first = [operation, at === null ? 'nobody knows' : nextAt(at, times)];
         if (reasons.length === 0) return [[...first, '', 'it is due']];
         return reasons.map(({ until, text }, i) => [
           ...(i === 0 ? first : ['', '']),
-          until === null ? '' : clock(until),
+          until === null ? '' : times.clock(until),
           text,
         ]);
       }),
@@ -46,10 +50,13 @@ async function showNext(name: string, id: string, flags: CommonFlags): Promise<v
 }
 
 async function show(name: string, id: string, flags: Flags): Promise<void> {
-  const found = await withLongwatch(flags, (longwatch) => longwatch.tracker(name).show(id));
+  const [found, times] = await withLongwatch(flags, async (longwatch) => {
+    const stored = await longwatch.tracker(name).show(id);
+    return [stored, await timesOf(longwatch)] as const;
+  });
   const member = isEncoded(found) ? await inClear(found, flags) : found;
   if (flags.json) return printJson(member);
-  await describe(member);
+  await describe(member, times);
   const { encodedBy } = member.values.find((value) => value.encodedBy !== null) ?? {};
   if (encodedBy == null) return;
   const failed = member.values.find(({ decodeError }) => decodeError !== null)?.decodeError;
@@ -74,11 +81,11 @@ async function inClear(found: MemberDetails, flags: Flags): Promise<MemberDetail
   return withLongwatch(flags, (longwatch) => longwatch.tracker(definition).show(found.id));
 }
 
-async function describe(member: MemberDetails): Promise<void> {
+async function describe(member: MemberDetails, times: Times): Promise<void> {
   await print(`${member.id}: pool ${member.pool}, ${keeperOf(member)}, tracked since ${member.addedAt}`);
   for (const hold of member.holds) await print(describeHold(hold));
-  for (const wait of member.waits) await print(describeWait(wait));
-  if (member.life) for (const line of describeLife(member.life)) await print(line);
+  for (const wait of member.waits) await print(describeWait(wait, times));
+  if (member.life) for (const line of describeLife(member.life, times)) await print(line);
   if (member.values.length === 0) return print('nothing fetched yet');
   await print(
     table(
@@ -94,8 +101,8 @@ async function describe(member: MemberDetails): Promise<void> {
         value.operation,
         age(value.ageMs),
         value.failures,
-        heldFor(value.heldUntil),
-        nextAt(value.nextAt),
+        heldFor(value.heldUntil, times),
+        nextAt(value.nextAt, times),
         value.error === null ? valueOf(value) : `failed: ${short(value.error, 100)}`,
       ]),
     ),
@@ -109,22 +116,21 @@ function keeperOf({ state, node }: MemberDetails): string {
 }
 
 /** How long the member is left alone still: its upstream asked for it, or it fails again and again. */
-function heldFor(until: string | null): string {
-  const left = until === null ? 0 : Date.parse(until) - Date.now();
+function heldFor(until: string | null, times: Times): string {
+  const left = until === null ? 0 : times.leftMs(until);
   return left > 0 ? age(left) : '-';
 }
 
 /** `location: next at 12:00:05, held by esi/group:90000001 until then` */
-function describeWait({ operation, bucket, closed, until, since }: WaitSummary): string {
+function describeWait({ operation, bucket, closed, until, since }: WaitSummary, times: Times): string {
   const held = `held by ${inline(bucket)}${closed ? ', which is closed,' : ''}`;
-  if (until === null)
-    return `${operation}: next when there are tokens, ${held} for ${age(Date.now() - Date.parse(since))}`;
-  return `${operation}: next at ${clock(until)}, ${held} until ${clock(until)}`;
+  if (until === null) return `${operation}: next when there are tokens, ${held} for ${times.since(since)}`;
+  return `${operation}: next at ${times.clock(until)}, ${held} until ${times.clock(until)}`;
 }
 
-function nextAt(at: string | null): string {
+function nextAt(at: string | null, times: Times): string {
   if (at === null) return '-';
-  return Date.parse(at) <= Date.now() ? 'now' : clock(at);
+  return times.leftMs(at) <= 0 ? 'now' : times.clock(at);
 }
 
 function valueOf({ value, encodedBy, hidden }: StoredValue): string {

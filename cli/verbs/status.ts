@@ -9,8 +9,9 @@ import type { HeldBackSummary } from '../../client/tracker/waits';
 import { explain } from '../errors';
 import { describeHold } from './hold';
 import { jobTable } from './jobs';
-import { age, clock, count, millis, plural, print, printJson, right, table } from '../output';
+import { age, count, millis, plural, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
+import { timesOf, type Times } from '../times';
 import { verb, wait, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -29,10 +30,20 @@ export function addStatus(program: Command): void {
     .action((name: string | undefined, flags: Flags) =>
       withLongwatch(flags, async (longwatch) => {
         if (flags.watch) return watch(longwatch, name, flags);
-        const status = await read(longwatch, name);
-        await (flags.json ? printJson(status) : print(render(status)));
+        const { status, times } = await look(longwatch, name);
+        await (flags.json ? printJson(status) : print(render(status, times)));
       }),
     );
+}
+
+interface Look {
+  status: Status;
+  times: Times;
+}
+
+async function look(longwatch: Longwatch, name: string | undefined): Promise<Look> {
+  const status = await read(longwatch, name);
+  return { status, times: await timesOf(longwatch) };
 }
 
 async function read(longwatch: Longwatch, name: string | undefined): Promise<Status> {
@@ -57,15 +68,15 @@ async function watch(longwatch: Longwatch, name: string | undefined, flags: Flag
     // The first look fails as any verb does; a server that goes away later is shown and waited for.
     let first = true;
     while (!ending.signal.aborted) {
-      const status = await read(longwatch, name).catch((error: unknown) => {
+      const seen = await look(longwatch, name).catch((error: unknown) => {
         if (first) throw error;
         return explain(error).message;
       });
       first = false;
       if (flags.json) {
-        await printJson(typeof status === 'string' ? { error: status } : status);
+        await printJson(typeof seen === 'string' ? { error: seen } : seen.status);
       } else {
-        const text = typeof status === 'string' ? status : render(status);
+        const text = typeof seen === 'string' ? seen : render(seen.status, seen.times);
         drawn = await draw(`${text}\n\n${new Date().toLocaleTimeString('en-GB')}  q ends`, live, drawn);
       }
       await sleep(flags.every * 1_000, ending.signal);
@@ -118,15 +129,15 @@ async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   clearTimeout(held);
 }
 
-function render(status: Status): string {
+function render(status: Status, times: Times): string {
   if (status.trackers.length + status.buffers.length + status.jobs.length === 0) {
     return 'nothing has been started; start a tracker, buffer or job with: npx longwatch start NAME';
   }
   const nodes = status.nodes.filter((node) => node.live);
   const gone = status.nodes.filter((node) => !node.live);
   const lines = [
-    ...status.trackers.flatMap((tracker) => [...renderTracker(tracker), '']),
-    ...(status.jobs.length > 0 ? [jobTable(status.jobs), ''] : []),
+    ...status.trackers.flatMap((tracker) => [...renderTracker(tracker, times), '']),
+    ...(status.jobs.length > 0 ? [jobTable(status.jobs, times), ''] : []),
     ...status.buffers.flatMap((buffer) => [...renderBuffer(buffer), '']),
     nodes.length === 0
       ? 'no worker is running'
@@ -134,12 +145,12 @@ function render(status: Status): string {
     ...(status.replica
       ? [`read from a replica that is ${age(status.replica.behindMs)} behind: all of it is as it was then`]
       : []),
-    ...gone.map((node) => `gone: ${inline(node.name)}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
+    ...gone.map((node) => `gone: ${inline(node.name)}, last heard of ${times.ago(node.seenAt)}`),
   ];
   return lines.join('\n');
 }
 
-function renderTracker(tracker: TrackerSummary): string[] {
+function renderTracker(tracker: TrackerSummary, times: Times): string[] {
   const facts = [
     tracker.state,
     plural(tracker.members, 'member'),
@@ -152,6 +163,12 @@ function renderTracker(tracker: TrackerSummary): string[] {
       : []),
     ...(tracker.gate === null ? [] : [`gate ${tracker.gate}`]),
   ];
+  const holds = [
+    ...tracker.holds.map((hold) => `  ${describeHold(hold)}`),
+    ...tracker.heldBack.map((held) => `  ${describeHeldBack(held, times)}`),
+  ];
+  // Its members only receive.
+  if (tracker.operations.length === 0) return [`${tracker.name}: ${facts.join(', ')}`, ...holds];
   return [
     `${tracker.name}: ${facts.join(', ')}`,
     table(
@@ -178,24 +195,15 @@ function renderTracker(tracker: TrackerSummary): string[] {
         millis(operation.lateP99Ms),
       ]),
     ),
-    ...tracker.holds.map((hold) => `  ${describeHold(hold)}`),
-    ...tracker.heldBack.map((held) => `  ${describeHeldBack(held)}`),
+    ...holds,
   ];
 }
 
 /** `location: 2,300 members are held back by esi/group (2,300 buckets), the first until 12:00:05` */
-function describeHeldBack({
-  operation,
-  members,
-  buckets,
-  bucket,
-  upstream,
-  limit,
-  closed,
-  until,
-}: HeldBackSummary): string {
+function describeHeldBack(held: HeldBackSummary, times: Times): string {
+  const { operation, members, buckets, bucket, upstream, limit, closed, until } = held;
   const by = buckets === 1 ? inline(bucket) : `${upstream}/${limit} (${plural(buckets, 'bucket')})`;
-  const time = until === null ? '' : `, the first until ${clock(until)}`;
+  const time = until === null ? '' : `, the first until ${times.clock(until)}`;
   const verbs = members === 1 ? 'member is' : 'members are';
   return `${operation}: ${count(members)} ${verbs} held back by ${by}${closed ? ', which is closed' : ''}${time}`;
 }

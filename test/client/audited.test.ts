@@ -448,7 +448,7 @@ describe('on real servers', () => {
     expect(status).toBe(0);
     expect(out).toMatch(/^at +who +via +what +to +change +outcome +why/);
     expect(out).toMatch(/set +tracker\/things +operations\.look\.every: 3s → 4s +done +it is slow/);
-    for (const args of [['lst'], ['--since', 'soon'], ['--limit', 'x']]) {
+    for (const args of [['lst'], ['--since', 'soon'], ['--since', '5'], ['--since', '2026'], ['--limit', 'x']]) {
       expect((await runCli(stack, 'audit', ...args)).status).toBe(2);
     }
   });

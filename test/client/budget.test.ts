@@ -211,6 +211,12 @@ test('the command line: list, show, close, open; a wrong time or bucket is statu
   expect(await runCli(stack, 'budget', 'close', 'esi/errors')).toMatchObject({ status: 2 });
   expect(await runCli(stack, 'budget', 'show', 'esi')).toMatchObject({ status: 2 });
   expect(await runCli(stack, 'budget', 'set', 'esi', 'limits')).toMatchObject({ status: 2 });
+  const nobody = await runCli(stack, 'budget', 'list', 'nobody', '--json');
+  expect([nobody.status, nobody.out, nobody.err]).toEqual([
+    2,
+    '',
+    expect.stringMatching(/^there is no upstream 'nobody'/),
+  ]);
   await stack.sql('truncate longwatch.budget');
   expect((await runCli(stack, 'budget', 'list')).out).toContain('nobody has spent from a bucket lately');
 });

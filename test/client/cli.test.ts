@@ -65,6 +65,17 @@ test('no verb sets the exit status by itself, which main sets by what it threw',
   expect(setting).toEqual([]);
 });
 
+test('whoever closes its stderr does not end it', async () => {
+  const child = spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), BIN, 'add', 'things'], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, HOME: folder },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  child.stderr.destroy();
+  const ended = await new Promise((resolve) => child.once('close', (status, signal) => resolve({ status, signal })));
+  expect(ended).toEqual({ status: 2, signal: null });
+});
+
 describe('wrong use ends with 2 and says what to do', () => {
   test.each<[what: string, args: string[], message: RegExp]>([
     ['no verb', [], /Usage: longwatch/],
@@ -82,6 +93,12 @@ describe('wrong use ends with 2 and says what to do', () => {
       'a number that no one can hold',
       ['list', 'things', '--pool', '9'.repeat(20)],
       /--pool.*It must be a whole number/,
+    ],
+    ['a list of buckets without a line', ['budget', 'list', '--most', '0'], /--most.*a whole number from 1 on/],
+    [
+      'a closing for so many of what',
+      ['budget', 'close', 'esi/errors', '--for', '30', ...AWAY],
+      /--for must be a time with its unit, .*, not '30'/,
     ],
     ['a list without a line', ['dead', 'list', 'things', '--limit', '0'], /--limit.*a whole number from 1 on/],
     [

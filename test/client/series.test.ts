@@ -256,13 +256,19 @@ describe('on the real PostgreSQL', () => {
     const { out, status } = await runCli(stack, 'history', 'things', '--operation', 'look', '--last', '2h');
     expect(status).toBe(0);
     expect(out).toMatch(/^operation things\/look\nfigure .*a point is 1 min\nfetched\/s +10(\.\d+)? .*[▇█]/);
-    expect((await runCli(stack, 'history', 'nothing')).out).toMatch(/^nothing is written of 'nothing' yet/);
+    await writeTracker(sql, 'fresh', 1);
+    for (const known of ['fresh', 'fresh/look'])
+      expect((await runCli(stack, 'history', known)).out).toMatch(/^nothing is written of 'fresh.*' yet/);
     const { series } = JSON.parse((await runCli(stack, 'history', 'things/look', '--json')).out) as {
       series: unknown[];
     };
     expect(series).toHaveLength(1);
     for (const wrong of [
       ['things', '--last', 'x'],
+      ['things', '--last', '5'],
+      ['nothing'],
+      ['nothing', '--json'],
+      ['nothing/look'],
       ['things', '--kind', 'bufer'],
       ['things', '--operation', 'lok'],
       ['box', '--operation', 'look'],

@@ -31,7 +31,10 @@ export class Times {
   }
 }
 
-/** Ask it after what is shown: nothing of that is then in the future. */
-export async function timesOf(longwatch: Pick<Longwatch, 'now'>): Promise<Times> {
-  return new Times(Date.parse(await longwatch.now()));
+/**
+ * Ask it after what is shown: nothing of that is then in the future.
+ * @param of `written` where that does not come from a replica, which may be away
+ */
+export async function timesOf(longwatch: Pick<Longwatch, 'now'>, of: { written?: boolean } = {}): Promise<Times> {
+  return new Times(Date.parse(await longwatch.now(of)));
 }

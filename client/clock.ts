@@ -8,8 +8,11 @@ import type { Connections } from './connections';
 
 const NOW: Statement = { name: 'client-now', text: `select ${ms('clock_timestamp()')} as now` };
 
-/** Epoch milliseconds. */
-export async function readNow(connections: Connections): Promise<number> {
-  const [row] = await connections.read<{ now: number }>(NOW);
+/**
+ * @param written of the database that is written to, where lists come from a replica
+ * @returns epoch milliseconds
+ */
+export async function readNow(connections: Connections, written = false): Promise<number> {
+  const [row] = await (written ? connections.rows<{ now: number }>(NOW) : connections.read<{ now: number }>(NOW));
   return row!.now;
 }

@@ -184,9 +184,13 @@ export class Longwatch {
     return readReplica(this.connections);
   }
 
-  /** The time of the database, ISO 8601: an age is reckoned by it and not by the clock of who asks. */
-  async now(): Promise<string> {
-    return iso(await readNow(this.connections));
+  /**
+   * The time of the database, ISO 8601: an age is reckoned by it and not by the clock of who asks.
+   *
+   * @param options.written that of the one that is written to, where lists come from a replica
+   */
+  async now({ written = false }: { written?: boolean } = {}): Promise<string> {
+    return iso(await readNow(this.connections, written));
   }
 
   /** All that is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */

@@ -121,7 +121,7 @@ async function list(name: string, flags: ListFlags): Promise<void> {
     );
     if (flags.json) return printJson({ [kind]: name, dead: found, next });
     if (found.length === 0) return print('none');
-    const times = await timesOf(longwatch);
+    const times = await timesOf(longwatch, { written: true });
     const columns = [{ head: 'id' }, { head: 'died' }, { head: 'attempts', right: true }];
     const what = kind === 'buffer' ? ['state', 'entry'] : ['member', 'message'];
     await print(
@@ -149,7 +149,7 @@ async function listByError(name: string, flags: ListFlags): Promise<void> {
     const report = await longwatch.buffer(name).dead.byError();
     if (flags.json) return printJson({ buffer: name, ...report });
     if (report.groups.length === 0) return print('none');
-    const times = await timesOf(longwatch);
+    const times = await timesOf(longwatch, { written: true });
     await print(
       table(
         [{ head: 'letters', right: true }, { head: 'last died' }, { head: 'for instance' }, { head: 'error' }],

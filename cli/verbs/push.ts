@@ -45,7 +45,10 @@ async function push(name: string, given: string[], flags: Flags): Promise<void> 
     const buffer = definition ? longwatch.buffer(definition) : longwatch.buffer(name);
     return buffer.push(entries, {
       front: flags.front,
-      at: flags.after === undefined ? undefined : Date.parse(await longwatch.now()) + flags.after * 1_000,
+      at:
+        flags.after === undefined
+          ? undefined
+          : Date.parse(await longwatch.now({ written: true })) + flags.after * 1_000,
       wait: flags.wait,
       timeoutMs: flags.timeout * 1_000,
       onProgress: ({ entries: ids }) => progress.show({ step: 'accepted', ids, total: entries.length }),

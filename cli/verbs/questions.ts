@@ -27,7 +27,7 @@ export function addWhere(program: Command): void {
     withLongwatch(flags, async (longwatch) => {
       const place = await longwatch.tracker(tracker).where(id);
       if (flags.json) return printJson(place);
-      await print(`${inline(place.id)}: ${placeText(place, await timesOf(longwatch))}`);
+      await print(`${inline(place.id)}: ${placeText(place, await timesOf(longwatch, { written: true }))}`);
     }),
   );
 }
@@ -42,7 +42,7 @@ export function addAlive(program: Command): void {
       if (flags.json) await printJson(found);
       else
         await print(
-          `${inline(found.id)} is ${found.alive ? '' : 'not '}alive: ${placeText(found, await timesOf(longwatch))}; ${lastRun(found)}`,
+          `${inline(found.id)} is ${found.alive ? '' : 'not '}alive: ${placeText(found, await timesOf(longwatch, { written: true }))}; ${lastRun(found)}`,
         );
       const next = found.state === 'stopped' ? `start ${tracker}` : 'nodes';
       if (!found.alive) throw new ProblemsFoundError(`no live node keeps it: npx longwatch ${next}`);

@@ -3,6 +3,7 @@
  * the database's, which has dated what is shown.
  */
 import { BufferHandle } from '../../client/buffer/handle';
+import { main } from '../../cli/main';
 import { runCli } from '../support/cli';
 import { keep, writeNode, writeTracker } from '../support/node-rows';
 import { ALL_BUT_DATES } from '../support/other-clock';
@@ -95,3 +96,22 @@ test('a tracker without operations has no table of them', async () => {
   await sql(`delete from longwatch.tracker where name = 'rooms'`);
   expect(out).toMatch(/^rooms: running, 0 members, .*\n\nnodes: /);
 });
+
+test.each([[['where', 'things', 'a']], [['alive', 'things', 'a']], [['push', 'box', '1', '--after', '60']]])(
+  '%j asks no replica for the time, since nothing else of it comes from there',
+  async (args) => {
+    const { temporalAddress, namespace, databaseUrl } = stack.servers;
+    const environment = { DATABASE_URL: databaseUrl, READ_DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
+    const before = jest.replaceProperty(process, 'env', { ...process.env, ...environment });
+    const spies = [
+      jest.spyOn(BufferHandle.prototype, 'push').mockResolvedValue({ accepted: 1, messages: 1 }),
+      jest.spyOn(process.stdout, 'write').mockReturnValue(true),
+    ];
+    try {
+      expect(await main([...args, '--address', temporalAddress, '--namespace', namespace])).toBe(0);
+    } finally {
+      spies.forEach((spy) => spy.mockRestore());
+      before.restore();
+    }
+  },
+);

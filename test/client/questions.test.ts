@@ -105,7 +105,7 @@ describe('each state', () => {
     const run = (...args: string[]) => runCli(stack, ...args);
     expect(await run('where', 'things', 'm1')).toMatchObject({
       status: 0,
-      out: expect.stringMatching(/^m1: pool 0, kept by worker-1 for \d+ ms\n$/) as string,
+      out: expect.stringMatching(/^m1: pool 0, kept by worker-1 for [\d.]+ (ms|s)\n$/) as string,
     });
     expect(await run('alive', 'things', 'm1')).toMatchObject({
       status: 0,

@@ -51,7 +51,8 @@ export class Renewals extends Background {
   protected async close(): Promise<void> {
     clearInterval(this.timer);
     clearTimeout(this.urgentTimer);
-    await this.running;
+    // An urgent one that has waited for another begins as that one ends.
+    while (this.running) await this.running;
     this.isLast = true;
     await this.once(() => [...this.host.shared].filter(({ isGranted }) => isGranted));
   }

@@ -28,17 +28,21 @@ export class RunReservation implements Reservation {
     /** One list for each further request; most runs make none. */
     private readonly earmarks: Taken[][] | undefined,
     private readonly takenAt: number,
+    /** A request by itself says nothing of the runs of its code. */
+    private readonly isRun: boolean,
   ) {
     this.first = first;
     this.upstream = book.upstream;
   }
 
-  static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
+  /** @param asked undefined: what the runs of this use have made lately */
+  static take(book: Book, use: Use, asked: number | undefined, now: () => number): RunReservation | Shortage {
+    const requests = asked ?? book.runs.of(use.by);
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
     if (!Array.isArray(taken)) return new ShortPlace(book.upstream.name, use.by, taken, places, requests);
     const earmarks = requests > 1 ? earmarkedBy(places, requests) : undefined;
-    return new RunReservation(book, use, now, taken, earmarks, now());
+    return new RunReservation(book, use, now, taken, earmarks, now(), asked === undefined);
   }
 
   draw(request: RequestLine): Spend | Shortage {
@@ -67,7 +71,7 @@ export class RunReservation implements Reservation {
     releaseAll(this.first);
     this.earmarks?.splice(0).forEach(releaseAll);
     this.first = undefined;
-    if (this.drawn > 0) this.book.runs.note(this.use.by, this.drawn);
+    if (this.isRun && this.drawn > 0) this.book.runs.note(this.use.by, this.drawn);
   }
 
   private spend(taken: Taken[], request: RequestLine): Spend {

@@ -74,7 +74,7 @@ export class NodeSpender implements Spender {
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage {
     const book = this.books.get(upstream);
     if (!book) throw unlisted(upstream);
-    return RunReservation.take(book, use, requests ?? book.runs.of(use.by), this.monotonic);
+    return RunReservation.take(book, use, requests, this.monotonic);
   }
 
   purse(slots: number): Purse {

@@ -95,3 +95,24 @@ test('of a bucket that is closed for longer it throws at once, and says until wh
   expect(thrown).toBeInstanceOf(HoldError);
   expect(thrown).toMatchObject({ afterMs: 30_000 });
 });
+
+test('what a run asks for others does not teach how many requests of its own a run makes', async () => {
+  const spender = spenderOf(limit('all', { tokens: 60_000, window: 60 }));
+  wanted(spender, 1);
+  sharedOf(spender, 'all').want(waiterOf({ requests: 100 }));
+  pass(spender, 2);
+  const held = (): number => sharedOf(spender, 'all').account.shown.held;
+  for (let runs = 0; runs < 30; runs++) {
+    const run = new RunSpending(spender, USE);
+    expect(run.reserve('up')).toBeUndefined();
+    for (const id of ['a', 'a', 'a', 'b', 'c', 'd', 'e']) {
+      (await run.permit('up', { ...REQUEST, id })).report(answer());
+      pass(spender, 1);
+    }
+    run.end();
+  }
+  expect(held()).toBe(0);
+  const next = new RunSpending(spender, USE);
+  expect(next.reserve('up')).toBeUndefined();
+  expect(held()).toBeCloseTo(3, 6);
+});

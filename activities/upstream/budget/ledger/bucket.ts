@@ -89,6 +89,8 @@ export interface Bucket {
   own: Ring;
   /** The contents of a leaky bucket at `at`; `own` has only what is still to come. */
   level: number;
+  /** Tokens and window by which it leaked last. Undefined: it is of another shape. */
+  leaks?: { tokens: number; window: number };
   /** Tokens by when others spent them, as far as headers tell. */
   others: Ring;
   /** Tokens that others had spent before the first header: they come back, and say nothing of a rate. */
@@ -163,12 +165,18 @@ export function windowOf(bucket: Bucket, limit: Limit): number | undefined {
   return limit.shape === 'concurrent' ? 0 : (limit.window ?? bucket.told.window);
 }
 
-/** Slots of the width that the window asks for, where it has become known or was changed. */
-export function fitRings(bucket: Bucket, window: number): void {
-  const width = slotWidth(window);
-  if (width === bucket.own.width) return;
-  bucket.own = regrid(bucket.own, width);
-  bucket.others = regrid(bucket.others, width);
+/**
+ * Slots of the width that the window asks for, where it has become known or was changed: fine ones would be too many
+ * for the row, and coarse ones come back too late.
+ */
+export function fitRings(bucket: Bucket, limit: Limit): void {
+  const window = windowOf(bucket, limit);
+  const width = slotWidth(window ?? 0);
+  if (window === undefined || width === bucket.own.width) return;
+  // Nothing is charged later than that.
+  const latest = bucket.at + limit.late;
+  bucket.own = regrid(bucket.own, width, latest);
+  bucket.others = regrid(bucket.others, width, latest);
   delete bucket.before;
 }
 

@@ -36,8 +36,7 @@ function learnLimit(bucket: Bucket, limit: Limit, header: ToldHeader): void {
   if (header.limit !== undefined) told.tokens = header.limit;
   if (header.window !== undefined) told.window = header.window;
   else if (header.reset !== undefined) told.window = windowByReset(bucket, header.reset, bucket.at - header.age);
-  const window = windowOf(bucket, limit);
-  if (window !== undefined) fitRings(bucket, window);
+  fitRings(bucket, limit);
 }
 
 /**

@@ -5,7 +5,7 @@
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
 import { tokensOf, windowOf, type Bucket } from './bucket';
-import { charge, endingAfter } from './ring';
+import { charge, chargeSlot, endingAfter, slotAt } from './ring';
 
 /** Spends tokens now, or (`at`) at a later moment. Counted for ever in `spent`. */
 export function spend(bucket: Bucket, limit: Limit, tokens: number, at = bucket.at): void {
@@ -40,8 +40,11 @@ export function leak(bucket: Bucket, limit: Limit, from: number): void {
   const { own, at } = bucket;
   const tokens = tokensOf(bucket, limit);
   const window = windowOf(bucket, limit);
-  if (limit.shape !== 'leaky' || tokens === undefined || !window) return;
-  let last = from;
+  if (limit.shape !== 'leaky') return leakNoMore(bucket, limit, from);
+  if (tokens === undefined || !window) return;
+  bucket.leaks = { tokens, window };
+  // Slots of before are those of another shape, as which it was counted until now.
+  let last = bucket.level > 0 ? from : Math.min(from, (own.first + 1) * own.width);
   for (let i = 0; i < own.tokens.length; i++) {
     const falls = (own.first + i + 1) * own.width;
     if (falls > at) break;
@@ -51,6 +54,24 @@ export function leak(bucket: Bucket, limit: Limit, from: number): void {
     own.tokens[i] = 0;
   }
   bucket.level = Math.max(0, bucket.level - (at - last) * (tokens / window));
+}
+
+/**
+ * It was a leaky bucket, and its limit is of another shape from now on: what is in it may have been spent just now, and
+ * what leaked out of it was spent within the time that it took, or before.
+ */
+function leakNoMore(bucket: Bucket, limit: Limit, from: number): void {
+  const { own, level, spent, leaks } = bucket;
+  bucket.level = 0;
+  delete bucket.leaks;
+  // Nothing has leaked where nobody knows how much there is; and places are free again.
+  if (bucket.felt || limit.shape === 'concurrent') return;
+  charge(own, from, level);
+  if (leaks === undefined) return;
+  const since = Math.max(from - leaks.window, countsSince(bucket, limit));
+  let left = Math.min(spent - level, leaks.tokens);
+  for (let slot = slotAt(own, from); left > 0 && (slot + 1) * own.width > since; slot--)
+    left -= chargeSlot(own, slot, Math.min(left, (leaks.tokens / leaks.window) * own.width));
 }
 
 /** Tokens that nodes hold and have not told as spent: any of them may be spent by now. */

@@ -88,10 +88,14 @@ export function forget(ring: Ring, before: number): void {
   while (tokens.length > 0 && tokens[tokens.length - 1] === 0) tokens.pop();
 }
 
-/** The same tokens in slots of another width, each in the slot in which its old one ends: later, never earlier. */
-export function regrid(ring: Ring, width: number): Ring {
+/**
+ * The same tokens in slots of another width, each in the slot in which its old one ends: later, never earlier.
+ * @param latest no token is of a later moment than this
+ */
+export function regrid(ring: Ring, width: number, latest = Infinity): Ring {
   const next = emptyRing(width);
   // A hair before its end, for the end itself belongs to the next slot.
-  ring.tokens.forEach((tokens, i) => charge(next, (ring.first + i + 1) * ring.width - ring.width * 1e-6, tokens));
+  const endOf = (i: number): number => (ring.first + i + 1) * ring.width - ring.width * 1e-6;
+  ring.tokens.forEach((tokens, i) => charge(next, Math.min(endOf(i), latest), tokens));
   return next;
 }

@@ -17,7 +17,7 @@
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
-import { tidy, tokensOf, type Bucket, type Part } from './bucket';
+import { fitRings, tidy, tokensOf, type Bucket, type Part } from './bucket';
 import { goOn, type LedgerTime } from './clock';
 import { closedFor } from './closing';
 import { noticeLoss } from './failover';
@@ -70,6 +70,7 @@ export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: Ledg
 export function advance(bucket: Bucket, limit: Limit, time: LedgerTime, renewal?: Renewal): number {
   const before = bucket.at;
   const isOther = goOn(bucket, limit, time);
+  fitRings(bucket, limit);
   leak(bucket, limit, before);
   noticeLoss(bucket, limit, { now: time.now, isOther }, renewal);
   tidy(bucket, limit);

@@ -25,7 +25,7 @@ export const OLD_KEEPER = 30;
 /** Seconds that an answer takes at most: what it cost is counted when it comes, and was spent before. */
 const FLIGHT = 10;
 /** Seconds of the shortest window. */
-const SHORTEST = 3;
+export const SHORTEST = 3;
 
 const NO_HEADER = -(2 ** 31);
 

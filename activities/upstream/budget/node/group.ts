@@ -5,7 +5,7 @@
 import { longer } from '../../../lib/longer';
 import { FIGURES } from '../figures';
 import { boundedClosing } from '../ledger/closing';
-import { MemberBuckets, OLD_KEEPER, type MemberLimit } from '../member';
+import { MemberBuckets, OLD_KEEPER, SHORTEST, type MemberLimit } from '../member';
 import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
 import type { ChangedRow, PurseRow, UpstreamLimit } from '../spender';
@@ -75,6 +75,12 @@ export function limitOf({ rule }: UpstreamLimit, known: GroupLimit): { tokens?: 
   const tokens = rule.tokens === undefined ? known.tokens : Math.min(rule.tokens, known.tokens ?? Infinity);
   const window = rule.window ?? known.window;
   return { ...(tokens !== undefined && { tokens }), ...(window !== undefined && { window }) };
+}
+
+/** Whether a shift keeps the buckets of such a limit; if not, all nodes share them. */
+export function isKept(limit: UpstreamLimit, known: GroupLimit): boolean {
+  const { shape } = limit.rule;
+  return shape !== 'concurrent' && shape !== 'calendar' && (limitOf(limit, known).window ?? SHORTEST) >= SHORTEST;
 }
 
 /** The buckets of one limit and group, of all members of the shift. */
@@ -148,6 +154,11 @@ export class Group {
     }
     this.buckets = buckets;
     this.stir();
+  }
+
+  /** It was changed by hand: who waits does not wait by what it was before. */
+  change(limit: UpstreamLimit): void {
+    if (this.known && isKept(limit, this.known)) this.adopt(limit, this.known);
   }
 
   /** An answer told of the limit, for everybody. */

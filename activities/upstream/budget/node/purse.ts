@@ -8,8 +8,8 @@ import { MemberBuckets } from '../member';
 import { SLOTS } from '../member-slots';
 import type { LimitName } from '../../store/limit-closings';
 import type { Instant } from '../ticket';
-import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
-import { Group, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
+import type { ChangedRow, LimitedUpstream, Purse, PurseRow, UpstreamLimit } from '../spender';
+import { Group, isKept, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
 import { MemberPlace } from './member-place';
 
 /** A process that stood still for so long may have lost its members to another: a flush has to pass the fence first. */
@@ -87,16 +87,22 @@ export class ShiftPurse implements Purse, GroupOwner {
   private searched(upstream: string, limit: UpstreamLimit, key: string, slot: number): MemberPlace | undefined {
     const known = this.host.groupOf(upstream, limit.name, key);
     const { tokens, window } = limitOf(limit, known);
-    const { shape } = limit.rule;
     const isUntold = (tokens === undefined || window === undefined) && isMute(known, this.host.monotonic());
-    if (isUntold || shape === 'concurrent' || shape === 'calendar' || (window ?? 60) < 3 || slot >= this.slots)
-      return undefined;
+    if (isUntold || !isKept(limit, known) || slot >= this.slots) return undefined;
     const name = `${upstream}/${limit.name}/${key}`;
     let group = this.groups.get(name);
     if (!group) this.groups.set(name, (group = new Group(this, upstream, limit, key, this.slots)));
     group.adopt(limit, known);
     this.remember(limit, key, group);
     return new MemberPlace(group, slot);
+  }
+
+  /** The upstream's limits were changed by hand. */
+  change({ name, limits }: LimitedUpstream): void {
+    for (const group of this.groups.values()) {
+      const limit = group.upstream === name ? limits.find((one) => one.name === group.rule.name) : undefined;
+      if (limit?.scope === 'member') group.change(limit);
+    }
   }
 
   private remember(limit: UpstreamLimit, key: string, group: Group): void {

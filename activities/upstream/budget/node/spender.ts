@@ -65,6 +65,7 @@ export class NodeSpender implements Spender {
       const limit = upstream.limits.find(({ name }) => name === bucket.name.limit);
       if (limit) bucket.adopt(limit);
     }
+    for (const purse of this.purses) purse.change(upstream);
   }
 
   knows(upstream: string): boolean {

@@ -1,9 +1,10 @@
 /** A member's buckets keep what they have, where machines are suspended, clocks are set and limits are learned. */
+import { setImmediate } from 'node:timers/promises';
 import { limitOf } from '../../../../activities/upstream/budget/limit';
 import type { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
 import type { ChangedRow, Purse, PurseRow, Spend, UpstreamLimit } from '../../../../activities/upstream/budget/spender';
 import { answer } from './kit';
-import { clock, loaded, sent, spenderOf, take } from './purse-kit';
+import { clock, limitIn, loaded, sent, spenderOf, take } from './purse-kit';
 
 test('a machine that was suspended stood still too, though its monotonic clock does not say so', () => {
   const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
@@ -156,4 +157,26 @@ describe('another limit is learned while something is spent that no flush has ta
     take(spender, purse, 0);
     expect(left()).toMatchObject([{ slot: 0, stored: { tokens: [5], late: { tokens: 5 } } }]);
   });
+});
+
+test('a limit that is raised by hand is there for members that wait for their own buckets', async () => {
+  const key: UpstreamLimit['key'] = ({ id }) => id;
+  const given = { key, cost: () => 1, rule: limitOf({ tokens: 2, window: 900 }) };
+  const spender = spenderOf(given);
+  const purse = loaded(spender, 1);
+  for (let i = 0; i < 2; i++) {
+    sent(take(spender, purse, 0)).report(answer());
+    purse.flushed(purse.harvest(10), true);
+  }
+  const shortage = take(spender, purse, 0);
+  if (!shortage.isShort) throw new Error('it has more than its limit');
+  let isWoken = false;
+  shortage.join({ class: 'watch', requests: 1, wake: () => (isWoken = true) });
+  await setImmediate();
+  expect(isWoken).toBe(false);
+  const raised = { ...limitIn(given), rule: limitOf({ tokens: 20, window: 900 }) };
+  spender.define({ name: 'up', limits: [raised] });
+  await setImmediate();
+  expect(isWoken).toBe(true);
+  sent(take(spender, purse, 0));
 });

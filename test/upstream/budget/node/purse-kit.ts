@@ -26,18 +26,19 @@ export function spenderOf(limit: Partial<UpstreamLimit>, readAt = 0): NodeSpende
     { clocks, now: () => clock.now + readAt, ahead: () => clock.ahead - readAt, process: 'one', address: 'here' },
     { urge: ({ name }) => urged.push(name.key), tellClosing: () => undefined },
   );
-  const whole: UpstreamLimit = {
-    name: 'group',
-    rule: limitOf({ greatestCost: 5 }),
-    scope: 'member',
-    key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
-    secret: false,
-    cost: ({ status }) => (status < 300 ? 2 : 5),
-    ...limit,
-  };
-  spender.define({ name: 'up', limits: [whole] });
+  spender.define({ name: 'up', limits: [limitIn(limit)] });
   return spender;
 }
+
+export const limitIn = (limit: Partial<UpstreamLimit>): UpstreamLimit => ({
+  name: 'group',
+  rule: limitOf({ greatestCost: 5 }),
+  scope: 'member',
+  key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
+  secret: false,
+  cost: ({ status }) => (status < 300 ? 2 : 5),
+  ...limit,
+});
 
 export function loaded(spender: NodeSpender, members: number): Purse {
   const purse = spender.purse(members);

@@ -247,20 +247,20 @@ export class Account {
     if (this.known?.era !== grant.seen.era) this.header.forget();
     this.has = grant.granted;
     const { closedFor, generation, lasts } = grant;
-    const asked = this.time.asked!.monotonic;
+    const asked = this.time.asked!;
     this.time.begin(lasts);
     this.known = grant.seen;
-    this.word.hear(grant.seen, grant.at, asked, this.clocks.monotonic());
+    this.word.hear(grant, asked, this.clocks.monotonic());
     this.word.reported = this.lastSettled;
     this.rate = grant.rate;
     this.one = grant.reserve;
     this.unknown = grant.unknown;
-    this.closed.hear(closedFor, generation, false, asked, this.clocks.monotonic());
+    this.closed.hear(closedFor, generation, false, asked.monotonic, this.clocks.monotonic());
   }
 
   /** The time of the bucket by what was heard of it. @param asked when the statement was sent that has read its row */
   reckoned(asked: number): ReturnType<LedgerWord['reckoned']> {
-    return this.word.reckoned(asked, this.clocks.monotonic());
+    return this.word.reckoned(asked, this.time.now());
   }
 
   /** Tokens in hand and under way, for `budget show`. */

@@ -27,6 +27,7 @@ class Bench {
       lasts: 5,
       seen: { era: 1, spent: 100 },
       at: 0,
+      lag: 0,
       rate: 100,
       reserve: 5,
       closedFor: 0,

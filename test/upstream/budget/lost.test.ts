@@ -273,6 +273,21 @@ describe('a clock of the database that is set', () => {
     expect(desk.bucket.at).toBe(desk.now);
   });
 
+  test('time that the bucket missed while the machine of its only node was suspended is not caught up with', () => {
+    const desk = used();
+    const { era, at } = desk.bucket;
+    desk.reckoned = { ...reckoned(desk, 1, 2)!, lag: 0, isDoubtful: true };
+    desk.after(400).granted('a', { settled: 1_300, floor: 1_300, wants: 0 });
+    expect(desk.bucket.at).toBeCloseTo(at + 2, 6);
+    // One that heard of it before that knows how much time has passed, and that is not how old those spends are.
+    desk.reckoned = { era, least: at + 401, most: at + 402, lag: 0 };
+    desk.after(1).granted('b', { wants: 0 });
+    expect(ownUsed(desk.bucket, desk.limit)).toBeGreaterThanOrEqual(300);
+    desk.reckoned = undefined;
+    desk.after(62).granted('b', { wants: 0 });
+    expect(ownUsed(desk.bucket, desk.limit)).toBe(0);
+  });
+
   test('the windows of a calendar are those of the clock', () => {
     const day = 86_400;
     const desk = new Desk({

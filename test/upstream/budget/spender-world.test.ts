@@ -36,6 +36,7 @@ simulate(
       throw new Error(`${broken.join('; ')}\n${JSON.stringify({ runs, ...history })}\n${JSON.stringify(outcome)}`);
   },
   // Hundreds of refusals after a limit was lowered, of what nodes had in hand when it was closed; a bucket that was
-  // forgotten and used again, whose spends were taken for those of before.
-  { histories: 60, examples: [1915553288, 1239] },
+  // forgotten and used again, whose spends were taken for those of before; one whose only node was suspended, whose
+  // time another node caught up with.
+  { histories: 60, examples: [1915553288, 1239, 340468062] },
 );

@@ -68,6 +68,8 @@ export interface Bucket {
   at: number;
   /** Added to the database's clock: after a fail-over the bucket goes on from where it was. */
   offset: number;
+  /** Seconds that its time has missed, while the machine of the only node that spent from it was suspended. */
+  lag?: number;
   /** PostgreSQL's timeline at that time: another one means that commits may be lost. */
   timeline: string;
   era: number;

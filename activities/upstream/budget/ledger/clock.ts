@@ -22,6 +22,10 @@ export interface Reckoned {
   era: number;
   least: number;
   most: number;
+  /** The bucket's `lag` when it was heard. */
+  lag?: number;
+  /** Its clocks disagree since: its machine may have been suspended, and more time have passed than it knows of. */
+  isDoubtful?: boolean;
 }
 
 /**
@@ -39,9 +43,13 @@ export function goOn(bucket: Bucket, limit: Limit, { now, timeline, reckoned }: 
   // A calendar's windows are those of the database's own clock.
   if (reckoned?.era === bucket.era && !limit.windowStart) {
     const at = now + bucket.offset;
+    const { lag = 0 } = bucket;
+    const least = reckoned.least - Math.max(0, lag - (reckoned.lag ?? lag));
     // Others may have seen more of it than this node did, whose machine may have been suspended.
-    const bounded = Math.min(Math.max(at, reckoned.least), Math.max(reckoned.most, bucket.at));
+    const bounded = Math.min(Math.max(at, least), Math.max(reckoned.most, bucket.at));
     bucket.offset += bounded - at;
+    // Time that the bucket has missed stays missed: what is spent from now on is as young as its slot says.
+    if (reckoned.isDoubtful && bounded < at) bucket.lag = lag + at - bounded;
   }
   bucket.at = Math.max(bucket.at, now + bucket.offset);
   return isOther;

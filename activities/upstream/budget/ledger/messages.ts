@@ -91,8 +91,9 @@ export type Grant =
       lasts: number;
       /** The ledger's count of spent tokens. */
       seen: Seen;
-      /** The bucket's time: the node reckons on from it. */
+      /** The bucket's time, and its lag: the node reckons on from it. */
       at: number;
+      lag: number;
       /** Tokens a second that are this node's: its pace; its places of a concurrent limit. */
       rate: number;
       /** Tokens that must be in hand for one request: the most it can cost. */

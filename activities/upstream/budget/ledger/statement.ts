@@ -56,6 +56,7 @@ export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: Ledg
     lasts: FIGURES.part,
     seen: { era: bucket.era, spent: bucket.spent },
     at: bucket.at,
+    lag: bucket.lag ?? 0,
     rate,
     reserve: quantum(limit, bucket.felt || unknown ? Infinity : tokensOf(bucket, limit)!),
     closedFor: closedFor(bucket),

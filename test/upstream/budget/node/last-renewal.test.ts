@@ -12,7 +12,10 @@ afterEach(() => jest.useRealTimers());
 function slowDesk(): { desk: LedgerDesk; done: () => void } {
   let done = (): void => undefined;
   const gate = new Promise<void>((resolve) => (done = resolve));
-  const change = async <T>(buckets: readonly SharedBucket[], how: Change<T>): Promise<Map<SharedBucket, Outcome<T>>> => {
+  const change = async <T>(
+    buckets: readonly SharedBucket[],
+    how: Change<T>,
+  ): Promise<Map<SharedBucket, Outcome<T>>> => {
     await gate;
     const at = { now: time.now, timeline: '1' };
     const rowOf = ({ name }: SharedBucket) => ledger.get(`${name.limit}/${name.key}`)!;

@@ -69,7 +69,7 @@ test('drained by hand it gives all and takes nothing, at once; resumed it has it
   await eventually('all are kept', () => cluster.kept().one! + cluster.kept().two! === 8);
   await cluster.want('one', 'drained_at = now()');
   await keep({ one: 0, two: 8 });
-  expect(one.opens).toEqual({ shared: false, own: false });
+  expect(one.opens).toEqual({ shared: false, own: true });
   await cluster.want('one', 'drained_at = null');
   await keep({ one: 4, two: 4 });
   expect(one.opens).toEqual({ shared: true, own: true });
@@ -122,7 +122,13 @@ test('a node that ends hands its pools to the others by name; the last one hands
   await keep({ one: 0, two: 8 });
   const given = cluster.ended.filter(({ node, end }) => node === 'one' && end === 'handed back');
   expect(given.map(({ to }) => to)).toEqual(['two', 'two', 'two', 'two']);
-  expect(one.opens).toEqual({ shared: false, own: false });
+  expect(one.opens).toEqual({ shared: false, own: true });
+  // One was sent to it before the others knew that it ends.
+  cluster.wanted = 'one';
+  for (const shift of [...two.shifts].slice(0, 1)) shift.end('asked');
+  await eventually('it hands it on', () => endsOf('redirected').some(({ node, to }) => node === 'one' && to === 'two'));
+  cluster.wanted = undefined;
+  await keep({ one: 0, two: 8 });
   two.drain();
   await keep({ two: 0 });
   const back = await eventually('all have ended', () => {

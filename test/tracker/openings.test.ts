@@ -1,19 +1,13 @@
 /** Whether a node asks for shifts: by the facts, and who is told when that changes. */
 import { Openings, opensOf, type OpeningFacts } from '../../activities/tracker/shift/openings';
 
-const ALL: OpeningFacts = { able: true, roomy: true, mayAsk: true, returning: 0 };
+const ALL: OpeningFacts = { able: true, roomy: true, mayAsk: true };
 
 test.each<[Partial<OpeningFacts>, { shared: boolean; own: boolean }]>([
   [{}, { shared: true, own: true }],
-  [
-    { able: false, returning: 1 },
-    { shared: false, own: false },
-  ],
-  [{ roomy: false }, { shared: false, own: false }],
-  [
-    { roomy: false, returning: 1 },
-    { shared: false, own: true },
-  ],
+  [{ able: false }, { shared: false, own: false }],
+  // Drained, say: whatever was sent here just before is handed on.
+  [{ roomy: false }, { shared: false, own: true }],
   [{ mayAsk: false }, { shared: false, own: true }],
 ])('%j: %j', (facts, opens) => {
   expect(opensOf({ ...ALL, ...facts })).toEqual(opens);

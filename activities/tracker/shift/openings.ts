@@ -8,24 +8,25 @@
 export interface Opens {
   /** Pools that were born, or whose node died: of the shared queue, and of those of the node's labels. */
   readonly shared: boolean;
-  /** Pools that stay here, or that another node gives to this one. */
+  /**
+   * Pools that stay here, or that another node gives to this one. Also while it takes none: what was sent before the
+   * others knew is handed on at once, and would wait otherwise until the shared queue has it (`ownQueueMs`).
+   */
   readonly own: boolean;
 }
 
 /** The things that it depends on. */
 export interface OpeningFacts {
-  /** It has its name, hears from PostgreSQL, and has not been told to end. */
+  /** It has its name, and hears from PostgreSQL. */
   readonly able: boolean;
-  /** Neither drained, nor behind or at its target while others have room for all that it may keep. */
+  /** Neither drained, nor told to end, nor behind or at its target while others have room for all that it may keep. */
   readonly roomy: boolean;
   /** No peer of a minute ago is expected back (`placement/cold-start.ts`), and its picture of the cluster is new. */
   readonly mayAsk: boolean;
-  /** Pools whose shift has ended here for its time, and whose next one comes back. */
-  readonly returning: number;
 }
 
-export function opensOf({ able, roomy, mayAsk, returning }: OpeningFacts): Opens {
-  return { shared: able && roomy && mayAsk, own: able && (roomy || returning > 0) };
+export function opensOf({ able, roomy, mayAsk }: OpeningFacts): Opens {
+  return { shared: able && roomy && mayAsk, own: able };
 }
 
 /** The answers, and who wants to know when they change. */

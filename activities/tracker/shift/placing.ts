@@ -223,7 +223,6 @@ export class Placing {
       lost,
       roomy: hasRoom(cluster),
       mayAsk: placer.opensSharedQueues(now) && begins,
-      returning: this.kept.between().length,
     };
   }
 

@@ -58,7 +58,7 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
     this.attendance = new Attendance(setup.rows ?? setup.database, this, setup.database, setup.random);
     this.openings = new Openings(() => {
       const { lost, ...facts } = this.placing.opening();
-      return { able: !lost && this.isAble, ...facts };
+      return { able: !lost && this.attendance.isHeard, ...facts };
     });
   }
 
@@ -90,8 +90,8 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
   drain(): void {
     if (this.ending) return;
     this.ending = true;
-    this.openings.look();
     this.placing.end();
+    this.openings.look();
     // A node that has joined just now is in the rows that come back.
     void this.attendance.announce().then(() => this.placing.handBackTheRest());
   }

@@ -148,3 +148,10 @@ test('a node that is killed and started again every few seconds disturbs nobody 
   cluster.check();
   expect(movesWithin(cluster, 60_000)).toBe(0);
 });
+
+test('a node that is behind and short of its share is given it at once: what is sent to a node by name does not wait', () => {
+  const cluster = started(2, 60, 'equal');
+  cluster.join('slow', { hot: true });
+  cluster.run(10_000);
+  expect(cluster.counts.fallBacks).toBe(0);
+});

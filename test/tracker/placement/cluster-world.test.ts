@@ -185,7 +185,8 @@ simulate(
     // With few pools a node: a newcomer got one of two or three; one of five had three, the others one.
     // A node of a small weight asked for a pool, sent it on, and asked again.
     // Only now and then, a hungry node asked more than one that had refused.
-    examples: [788495429, 1722757111, 1111289616, 925939598],
+    // Pools that were sent to a node which was drained just then waited on a queue that it had closed.
+    examples: [788495429, 1722757111, 1111289616, 925939598, 269186499],
     histories: 60,
   },
 );

@@ -5,6 +5,7 @@
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { poolOf, type PlacedPool } from '../../../activities/tracker/placement/types';
 import { hasRoom } from '../../../activities/tracker/shift/cluster-sight';
+import { opensOf } from '../../../activities/tracker/shift/openings';
 import { retimed, type PlacementRow } from '../../../activities/tracker/placement/row';
 import type { Draws } from '../../support/draws';
 import { EventQueue } from './event-queue';
@@ -150,9 +151,10 @@ export class SimulatedNodes {
   protected poll(node: SimulatedNode, only?: string): void {
     if (!node.alive || !node.hasView) return;
     const now = this.timeOf(node);
-    const isOpen = node.placer.opensSharedQueues(now) && hasRoom(node.placer.view(now));
-    const shared = !isOpen ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
-    for (const name of [...shared, node.name]) {
+    const roomy = hasRoom(node.placer.view(now));
+    const opens = opensOf({ able: true, roomy, mayAsk: node.placer.opensSharedQueues(now) });
+    const shared = opens.shared ? ['shared', ...node.labels.map((label) => `shared ${label}`)] : [];
+    for (const name of [...shared, ...(opens.own ? [node.name] : [])]) {
       if (only !== undefined && name !== only) continue;
       this.server.poll(node, name);
     }

@@ -9,6 +9,7 @@ import { createActivities } from '../../activities/tracker';
 import { Database, OWN_LIMITS } from '../../activities/lib/database';
 import type { TemporalLink } from '../../activities/lib/temporal';
 import { setPointHook } from '../../activities/lib/points';
+import { FailingPools } from '../../activities/tracker/shift/failing-pools';
 import { Isolation } from '../../activities/tracker/shift/isolate';
 import { Meanwhile } from '../../activities/tracker/shift/meanwhile';
 import { Node } from '../../activities/tracker/shift/node';
@@ -202,6 +203,7 @@ describe('many at once', () => {
   const ending = {
     ...{ definitions: new Map([['t', look]]), isDraining: false },
     ...{ taking: new Semaphore(2), arriving: new Semaphore(8) },
+    failing: new FailingPools({ now: () => 0 }),
   };
   afterEach(() => (ending.isDraining = true));
   /** Keeps on what has ended; `begin` is of the test. @returns the tokens by which it has begun */
@@ -234,6 +236,7 @@ describe('many at once', () => {
 
   beforeEach(async () => {
     ending.isDraining = false;
+    ending.failing = new FailingPools({ now: () => 0 });
     await stack.sql(
       `insert into longwatch.pool (tracker, pool, token, run_id, shift, attempt, node, taken_at, released_at)
        select 't', pool, 7, 'run', 1, 1, 'n', now(), now() from generate_series(0, $1) pool`,
@@ -274,6 +277,7 @@ describe('many at once', () => {
     expect(tries[2]! - tries[1]!).toBeGreaterThan(2_900);
     expect(said).toHaveLength(1);
     expect(said[0]).toContain('a bug');
+    expect(ending.failing.said()).toEqual({ pools: 1, example: 't/0: kept on meanwhile: a bug' });
   });
 
   test('one whose loading does not come to an end keeps no other from it', async () => {
@@ -294,6 +298,25 @@ describe('many at once', () => {
     shifts[0]!.end(new Error('a crash'));
     await eventually('it is kept on again', () => begun.length === 2);
     expect(begun).toEqual([8, 9]);
+  });
+
+  test('one that crashes each time is kept on later each time, and the node says so', async () => {
+    const { kept, shifts } = meanwhile(() => Promise.resolve());
+    const crashes: number[] = [];
+    const begins: number[] = [];
+    kept.ended(claims[0]!, 7);
+    for (const count of [1, 2, 3]) {
+      await eventually(`it is kept on for the ${count}. time`, () => shifts.length === count);
+      begins.push(performance.now());
+      // A shift that is on the node has been begun, so what was said of it before is not so any more.
+      ending.failing.begun(claims[0]!);
+      crashes.push(performance.now());
+      shifts.at(-1)!.end(new TypeError('a bug'));
+    }
+    await eventually('the node says so', () => ending.failing.said().pools === 1);
+    expect(ending.failing.said().example).toBe('t/0: kept on meanwhile: a bug');
+    expect(begins[1]! - crashes[0]!).toBeGreaterThanOrEqual(1_500);
+    expect(begins[2]! - crashes[1]!).toBeGreaterThanOrEqual(3_000);
   });
 
   test('an outage is nothing to tell, and it is not tried less for it', async () => {

@@ -9,7 +9,7 @@ import { idOf } from '../placement/types';
 import type { NodeFigures } from '../store/node-use';
 import type { PoolClaim } from '../store/fence';
 
-/** Tried again every ten seconds at least, it is heard of again by then, if only by another node. Milliseconds. */
+/** Tried again every thirty seconds at least, it is heard of again by then, if only by another node. Milliseconds. */
 const REMEMBERED_MS = 60_000;
 /** Once may be somebody's lock, and a second attempt may be for a node that has died. */
 const SAID_FROM = { times: 2, attempt: 3 };
@@ -27,14 +27,17 @@ export class FailingPools {
 
   constructor(private readonly clock: { now(): number }) {}
 
-  /** @returns whether nothing was known of that pool before */
-  failed(claim: PoolClaim, why: string): boolean {
+  /**
+   * @param inARow how often, where its keeper has counted: each time it was begun, and crashed
+   * @returns whether nothing was known of that pool before
+   */
+  failed(claim: PoolClaim, why: string, inARow?: number): boolean {
     this.forget();
     const id = idOf(claim);
     const before = this.byId.get(id);
     // Behind those that failed before it.
     this.byId.delete(id);
-    const times = (before?.times ?? 0) + 1;
+    const times = inARow ?? (before?.times ?? 0) + 1;
     this.byId.set(id, { times, attempt: claim.attempt, at: this.clock.now(), why: storable(line(why), WHY_BYTES) });
     return before === undefined;
   }

@@ -19,14 +19,20 @@ import { idOf } from '../placement/types';
 import { seenFences, takeBackFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
+import type { FailingPools } from './failing-pools';
 import type { Ending, PoolShift } from './pool-shift';
 import type { Semaphore } from './semaphore';
 
 const LOOK_MS = 250;
 /** A next shift that has not come so long after the end of the last one is late. Milliseconds. */
 const LATE_MS = 750;
-/** One that this node cannot keep on, though PostgreSQL answers, is tried again later each time. Milliseconds. */
-const LATEST_MS = 60_000;
+/**
+ * One that this node cannot keep on, though PostgreSQL answers, is tried again later each time: before what was said of
+ * it is forgotten (`failing-pools.ts`). Milliseconds.
+ */
+const LATEST_MS = 30_000;
+/** A pool that was kept on for so long and then crashes has not failed again and again. Milliseconds. */
+const LASTED_MS = 60_000;
 const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 
 export interface MeanwhileDeps {
@@ -35,6 +41,7 @@ export interface MeanwhileDeps {
     readonly isDraining: boolean;
     readonly taking: Semaphore;
     readonly arriving: Semaphore;
+    readonly failing: Pick<FailingPools, 'failed'>;
   };
   database: Database;
   log: Logger;
@@ -53,7 +60,7 @@ interface Between {
   readonly token: number;
   /** Monotonic: this node keeps it on from then, if nobody else does. */
   readonly from: number;
-  /** How often it could not be kept on, though PostgreSQL answered. */
+  /** How often in a row it could not be kept on, or crashed soon, though PostgreSQL answered. */
   readonly failures: number;
 }
 
@@ -136,14 +143,14 @@ export class Meanwhile {
       // Somebody has it, or nobody is to have it.
       if (!back) return;
       ({ token } = back.fence);
-      await this.begin(claim, back, definition);
+      await this.begin(one, back, definition);
     } catch (thrown) {
       this.failed(id, { ...one, token }, errorOf(thrown));
     }
   }
 
   private async begin(
-    claim: PoolClaim,
+    { claim, failures }: Between,
     back: { fence: PoolFence; tracker: TrackerRow },
     definition: TrackerDefinition,
   ): Promise<void> {
@@ -151,23 +158,25 @@ export class Meanwhile {
     const shift = await this.deps.begin(claim, back, definition, log);
     log.warn('nobody has begun the next shift in time: this node keeps the pool meanwhile');
     this.shifts.add(shift);
-    void this.keepUntilEnd(shift);
+    void this.keepUntilEnd(shift, failures);
   }
 
   /** It is tried again until somebody has it; less and less, and with a word in the log, if it is not for an outage. */
   private failed(id: string, one: Between, error: Error): void {
-    const { log } = this.deps;
+    const { log, node } = this.deps;
     const failures = one.failures + (isPassing(error) ? 0 : 1);
     const said = failures === 1 && one.failures === 0 ? 'error' : 'debug';
     log[said]({ err: error, pool: id }, 'a pool between two shifts cannot be kept on now');
+    if (failures > one.failures) node.failing.failed(one.claim, `kept on meanwhile: ${error.message}`, failures);
     const inMs = Math.min(LATEST_MS, LATE_MS * 2 ** Math.min(failures, 10));
     if (!this.between.has(id)) this.between.set(id, { ...one, from: performance.now() + inMs, failures });
   }
 
-  /** Never rejects. */
-  private async keepUntilEnd(shift: PoolShift): Promise<void> {
+  /** Never rejects. @param failures before it began */
+  private async keepUntilEnd(shift: PoolShift, failures: number): Promise<void> {
+    const began = performance.now();
     const ending = await shift.ended;
-    if (ending instanceof Error) shift.log.error({ err: ending }, 'the pool that was kept on has crashed');
+    const lasted = performance.now() - began >= LASTED_MS;
     try {
       await this.deps.finish(shift, ending);
     } catch (thrown) {
@@ -179,7 +188,8 @@ export class Meanwhile {
     // PostgreSQL has refused it, or its code has crashed; there may still be nobody else.
     const { claim, token } = shift;
     if (ending === 'handed back') this.ended(claim, token);
-    else if (ending instanceof Error) this.failed(idOf(claim), { claim, token, from: 0, failures: 1 }, ending);
+    else if (ending instanceof Error)
+      this.failed(idOf(claim), { claim, token, from: 0, failures: lasted ? 0 : failures }, ending);
   }
 
   /** The node ends, or PostgreSQL has refused its results for too long. */

@@ -1,12 +1,15 @@
 /** One pool to one node, by hand. Called by `TrackerHandle.move`; `moves.ts` carries it out. */
 import { didYouMean } from '../../config/suggest';
+import { canRead, newestRead } from '../../activities/tracker/placement/nodes';
+import { readRow } from '../../activities/tracker/placement/row';
 import { trackerOf } from '../../activities/tracker/placement/types';
+import { slotsOf } from '../../workflows/tracker/slots';
 import { announced } from '../audit';
 import type { Connections } from '../connections';
 import { RefusedError, TimedOutError, UnknownNodeError } from '../errors';
 import { carryOut } from './moves';
-import { isDrainedFor, readNodes, type NodeReport } from './nodes';
-import { FENCES } from './queries';
+import { isDrainedFor, readNodes, type NodeReport, type NodeRow } from './nodes';
+import { FENCES, NEWEST_STATE, NODES } from './queries';
 
 export interface MoveResult {
   tracker: string;
@@ -17,14 +20,21 @@ export interface MoveResult {
   changed: boolean;
 }
 
+/** A pool of a tracker that has so many. */
+interface MovedPool {
+  tracker: string;
+  pool: number;
+  pools: number;
+}
+
 /** @throws UnknownNodeError; RefusedError where that node would not keep it; TimedOutError, with what became of it */
 export async function movePool(
   connections: Connections,
-  tracker: string,
-  pool: number,
+  moved: MovedPool,
   to: string,
   why?: string,
 ): Promise<MoveResult> {
+  const { tracker, pool } = moved;
   const { nodes } = await readNodes(connections);
   const node = nodes.find(({ name }) => name === to);
   if (!node) {
@@ -39,7 +49,7 @@ export async function movePool(
   }
   const from = fence.node;
   if (from === to) return { tracker, pool, from, to, changed: false };
-  const refusal = whyNot(node, tracker);
+  const refusal = whyNot(node, tracker) ?? (await whyUnread(connections, moved, to));
   if (refusal !== undefined)
     throw new RefusedError(`node '${to}' would not keep pool ${pool} of ${tracker}: ${refusal}`);
   const command = {
@@ -68,4 +78,24 @@ function whyNot(node: NodeReport, tracker: string): string | undefined {
   if (target !== null && pools >= target)
     return `it is at its target of ${target} (npx longwatch node target ${name} ${pools + 1})`;
   return undefined;
+}
+
+/** Placement would not leave the pool there: the states of its members are newer than the code of that node. */
+async function whyUnread(
+  connections: Connections,
+  { tracker, pool, pools }: MovedPool,
+  to: string,
+): Promise<string | undefined> {
+  const { first, last } = slotsOf(pool, pools);
+  const [[row], [states]] = await Promise.all([
+    connections.rows<NodeRow>(NODES, [to]),
+    connections.rows<{ newest: number | null }>(NEWEST_STATE, [tracker, first, last]),
+  ]);
+  const reads = row && readRow(row.placement, row.seen_at)?.reads;
+  const newest = states?.newest ?? 0;
+  if (canRead({ reads }, { kind: tracker, states: newest }) !== false) return undefined;
+  const most = newestRead(reads, tracker);
+  return most === undefined
+    ? 'its config has no receive for the members of that tracker, and they have states'
+    : `its code cannot read the states of the pool's members: the newest one has version ${newest}, and it reads up to ${most}; roll out the newer code there`;
 }

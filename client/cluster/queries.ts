@@ -79,6 +79,13 @@ export const KEPT_POOLS: Statement = {
          order by p.tracker, p.pool`,
 };
 
+/** The newest version of a state among the members of these slots; null: none has any. */
+export const NEWEST_STATE: Statement = {
+  name: 'client-newest-state',
+  text: `select max(schema)::float8 as newest from longwatch.life
+         where tracker = $1 and slot between $2 and $3 and version > 0 and state is not null`,
+};
+
 /**
  * The fences of these pools. Each shift has a claim of its own; a keeper that goes on meanwhile has its last one
  * (`activities/tracker/shift/meanwhile.ts`).

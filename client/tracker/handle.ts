@@ -253,8 +253,9 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
    * RefusedError where that node would not keep it; TimedOutError, with what became of it
    */
   async move(pool: number, { to, why }: { to: string } & CommandOptions): Promise<MoveResult> {
-    this.requirePool(pool, (await this.require()).pools);
-    return movePool(this.connections, this.name, pool, to, why);
+    const { pools } = await this.require();
+    this.requirePool(pool, pools);
+    return movePool(this.connections, { tracker: this.name, pool, pools }, to, why);
   }
 
   private makeAlike(

@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => stack?.close());
 beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');
-  await sql('truncate longwatch.node, longwatch.audit');
+  await sql('truncate longwatch.node, longwatch.audit, longwatch.life');
   await writeTracker(sql, 'things', 8);
   await keep(sql, lives('a'), 'things', [0, 1, 2, 3, 4, 5, 6]);
   await keep(sql, lives('b'), 'things', [7]);
@@ -65,6 +65,32 @@ test('older code is given no pool whose states it cannot read; what a node write
   await keep(sql, lives('b', { placement: states }), 'things', [7]);
   expect((await longwatch.previewRebalance()).moves).toHaveLength(3);
 });
+
+test.each<[what: string, reads: Record<string, number> | undefined, refusal: RegExp | undefined]>([
+  ['older code', { things: 2 }, /cannot read the states .* newest one has version 3, and it reads up to 2; roll out/],
+  ['a config without a receive', {}, /config has no receive .* and they have states/],
+  ['code that can read them', { things: 3 }, undefined],
+  ['code that does not say', undefined, undefined],
+])(
+  'a pool whose members have states is not moved to %s, where that cannot read them',
+  async (_what, reads, refusal) => {
+    // Of eight pools the first one has the first eighth of the slots, the second one the fifth.
+    await sql(
+      `insert into longwatch.life (tracker, id, slot, version, schema, state)
+     values ('things', 'of 0', $1, 1, 3, '0'), ('things', 'of 1', $2, 1, 2, '0')`,
+      [2 ** 29 - 1, 2 ** 31],
+    );
+    const moved = async (pool: number) => {
+      // It was seen just now, however slow this machine is.
+      await keep(sql, { name: 'b', placement: { reads } }, 'things', [7]);
+      return longwatch.tracker('things').move(pool, { to: 'b' });
+    };
+    // As far as it goes without a workflow.
+    await expect(moved(0)).rejects.toThrow(refusal ?? /its workflow does not run/);
+    const isOther = reads !== undefined && reads.things === undefined;
+    await expect(moved(1)).rejects.toThrow(isOther ? refusal : /its workflow does not run/);
+  },
+);
 
 test('at rest nothing is moved, and no row is listed', async () => {
   await keep(sql, lives('b'), 'things', [4, 5, 6, 7]);

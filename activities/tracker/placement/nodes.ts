@@ -17,7 +17,7 @@ export const newestRead = (reads: NodeLoad['reads'], tracker: string): number | 
   reads !== undefined && Object.hasOwn(reads, tracker) ? reads[tracker] : undefined;
 
 /** Can its code read the states of the pool's members? Undefined: it is of a release that does not say. */
-export function canRead({ reads }: NodeLoad, { kind, states = 0 }: Pick<PlacedPool, 'kind' | 'states'>) {
+export function canRead({ reads }: Pick<NodeLoad, 'reads'>, { kind, states = 0 }: Pick<PlacedPool, 'kind' | 'states'>) {
   if (states === 0) return true;
   return reads && (newestRead(reads, trackerOf(kind)) ?? 0) >= states;
 }

@@ -95,20 +95,29 @@ function at(databaseUrl: string, database: string): string {
   return url.href;
 }
 
-/** All stands of a run of Jest. */
+/** A stand, as it is given to files. */
+export type OneStand = Pick<Stand, 'isUsedUp' | 'place' | 'leave' | 'stop'>;
+
+/** All stands of a run of Jest. If something goes wrong with one, the file after that has another one. */
 export class Stands {
-  private readonly stands = new Map<string, Promise<Stand>>();
+  /** By worker. */
+  private readonly stands = new Map<string, Promise<OneStand>>();
+  /** By the address of a place's database: who has given it. */
+  private readonly givers = new Map<string, OneStand>();
+  private readonly broken = new Set<OneStand>();
   private readonly server: Server;
 
-  constructor() {
+  constructor(private readonly begin: () => Promise<OneStand> = () => Stand.start()) {
     this.server = createServer((request, response) => {
       const worker = request.url!.slice(1);
       const answer = async () => {
         let body = '';
         for await (const piece of request) body += String(piece);
-        if (request.method === 'DELETE') return (await this.stands.get(worker))?.leave(JSON.parse(body) as Place);
+        if (request.method === 'DELETE') return this.leave(worker, JSON.parse(body) as Place);
         return this.placeOf(worker);
       };
+      // One that is kept may be closed at the moment in which it is used again.
+      response.setHeader('connection', 'close');
       answer().then(
         (place) => response.end(JSON.stringify(place ?? null)),
         (error: unknown) => response.writeHead(500).end(String(error)),
@@ -126,17 +135,41 @@ export class Stands {
   async stop(): Promise<void> {
     this.server.closeAllConnections();
     this.server.close();
-    for (const stand of await Promise.allSettled(this.stands.values()))
-      if (stand.status === 'fulfilled') await stand.value.stop();
+    const begun = await Promise.allSettled(this.stands.values());
+    const stands = begun.flatMap((stand) => (stand.status === 'fulfilled' ? [stand.value] : []));
+    await Promise.all(stands.map((stand) => stand.stop().catch((error: unknown) => told('stopped', error))));
   }
 
   private async placeOf(worker: string): Promise<Place> {
     const earlier = await this.stands.get(worker)?.catch(() => undefined);
-    if (earlier !== undefined && !earlier.isUsedUp) return earlier.place();
-    const next = Stand.start();
+    if (earlier !== undefined && !earlier.isUsedUp && !this.broken.has(earlier)) {
+      const place = await earlier.place().catch((error: unknown) => told('used again', error));
+      if (place) return this.given(place, earlier);
+    }
+    const next = this.begin();
     next.catch(() => undefined);
     this.stands.set(worker, next);
-    await earlier?.stop();
-    return (await next).place();
+    await earlier?.stop().catch((error: unknown) => told('stopped', error));
+    const stand = await next;
+    return this.given(await stand.place(), stand);
   }
+
+  private given(place: Place, by: OneStand): Place {
+    this.givers.set(place.databaseUrl, by);
+    return place;
+  }
+
+  /** Nothing to do where its stand has been stopped. Never rejects for what the servers do: the file has passed. */
+  private async leave(worker: string, place: Place): Promise<void> {
+    const stand = await this.stands.get(worker)?.catch(() => undefined);
+    if (!stand || this.givers.get(place.databaseUrl) !== stand) return;
+    await stand.leave(place).catch((error: unknown) => {
+      told('tidied up', error);
+      this.broken.add(stand);
+    });
+  }
+}
+
+function told(what: string, error: unknown): void {
+  process.stderr.write(`the servers of test files could not be ${what}: ${String(error)}\n`);
 }

@@ -23,7 +23,10 @@ export interface PlacementConstants {
    * Pools smaller than this part of the giver's mean pool are not moved while giver and asker are inside half the band.
    */
   readonly dust: number;
-  /** Pools on their way at once, of all givers of the cluster together. */
+  /**
+   * Pools on their way at once, of all givers of the cluster together, as far as their views agree and each has a part
+   * of one at least. Those that must give have as many besides those that were asked.
+   */
   readonly poolsInFlight: number;
   /** Members on their way at once, of one giver. */
   readonly membersInFlight: number;

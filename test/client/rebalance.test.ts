@@ -74,7 +74,7 @@ test.each<[what: string, reads: Record<string, number> | undefined, refusal: Reg
 ])(
   'a pool whose members have states is not moved to %s, where that cannot read them',
   async (_what, reads, refusal) => {
-    // Of eight pools the first one has the first eighth of the slots, the second one the fifth.
+    // The first one of eight pools has the first eighth of the slots, the second one has the fifth.
     await sql(
       `insert into longwatch.life (tracker, id, slot, version, schema, state)
      values ('things', 'of 0', $1, 1, 3, '0'), ('things', 'of 1', $2, 1, 2, '0')`,

@@ -25,7 +25,7 @@ export interface PlacementConstants {
   readonly dust: number;
   /**
    * Pools on their way at once, of all givers of the cluster together, as far as their views agree and each has a part
-   * of one at least. Those that must give have as many besides those that were asked.
+   * of one at least. The nodes that must give have as many besides.
    */
   readonly poolsInFlight: number;
   /** Members on their way at once, of one giver. */

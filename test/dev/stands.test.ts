@@ -1,4 +1,4 @@
-/** A test file gets a place at the stand of its worker, and what goes wrong with one fails no other file. No servers. */
+/** A file gets a place at the stand of its worker, and what goes wrong with one fails no other file. No servers. */
 import { Stands, type OneStand } from '../support/stands';
 import type { Place } from '../support/servers';
 

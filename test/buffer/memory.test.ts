@@ -116,7 +116,7 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
   } finally {
     await stack.close();
   }
-}, 600_000);
+});
 
 async function hoard(longwatch: Longwatch): Promise<void> {
   const buffer = longwatch.buffer('hoard');

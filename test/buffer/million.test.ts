@@ -33,4 +33,4 @@ test('a million at once', async () => {
   );
   expect(status).toMatchObject({ accepted: ENTRIES, done: ENTRIES, dead: 0 });
   expect(times.every((count) => count === 1)).toBe(true);
-}, 600_000);
+});

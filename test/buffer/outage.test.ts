@@ -72,4 +72,4 @@ test('past what a shard holds without PostgreSQL its senders wait, by signal as 
     90_000,
   );
   expect(handled).toEqual(Array.from({ length: next }, (_, n) => n));
-}, 300_000);
+});

@@ -59,7 +59,7 @@ beforeAll(async () => {
   );
   await eventually('a value', async () => (await longwatch.tracker('stations').show('KSEA')).values.length === 1);
   served = await serveDashboard(Desk.dashboard(stack, { open: true, actor: 'reader' }), { host: '127.0.0.1', port: 0 });
-}, 180_000);
+});
 afterAll(async () => {
   await served?.stop();
   await stack?.close();

@@ -12,7 +12,7 @@ import { ask, Desk } from './desk';
 let desk: Desk;
 beforeAll(async () => {
   desk = await Desk.start();
-}, 180_000);
+});
 afterAll(() => desk?.close());
 
 const post = (path: string, key: string, body: unknown, of: Dashboard = desk.dashboard) =>

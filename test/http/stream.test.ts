@@ -21,7 +21,7 @@ beforeAll(async () => {
   longwatch = await desk.stack.connect();
   readings = jest.spyOn(longwatch, 'status');
   dashboard = Desk.dashboard(desk.stack, { longwatch, open: true });
-}, 180_000);
+});
 afterAll(async () => {
   await dashboard?.close();
   await desk?.close();

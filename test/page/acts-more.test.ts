@@ -102,7 +102,7 @@ describeInBrowser('the rarer actions on the page', () => {
     const ids = Array.from({ length: 40 }, (_, i) => `id-${i}`);
     for (const name of ['lone', 'twin']) await longwatch.tracker(name).add(ids, { wait: true });
     open = await site.serve({ open: true, actor: 'ana' });
-  }, 240_000);
+  });
   afterAll(async () => {
     await site?.chromium.close();
     await open?.stop();

@@ -184,7 +184,7 @@ export class Stack {
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | null | false> | T | undefined | null | false,
-  withinMs = 60_000,
+  withinMs = 180_000,
 ): Promise<T> {
   const until = Date.now() + withinMs;
   let last: unknown;

@@ -69,7 +69,7 @@ test('whichever part cannot start, nothing is left open, and the next worker has
   await eventually('it runs', async () => (await fetch(new URL('/readyz', last.metricsUrl))).ok);
   await last.shutdown();
   await ended;
-}, 240_000);
+});
 
 test('workflows that cannot be bundled end the start before the node is there', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));

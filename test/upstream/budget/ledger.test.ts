@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { isForgettable, newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { advance } from '../../../activities/upstream/budget/ledger/statement';
+import { spend } from '../../../activities/upstream/budget/ledger/own';
 import { charge, emptyRing, endingAfter, regrid } from '../../../activities/upstream/budget/ledger/ring';
 import { paceOf, waterFill } from '../../../activities/upstream/budget/ledger/share';
 import { windowStart } from '../../../activities/upstream/budget/calendar';
@@ -256,8 +257,8 @@ test('no node sees more than a request of its own while others wait: fair shares
   );
 });
 
-test('places of a concurrent limit go round where there are fewer than nodes', () => {
-  const desk = new Desk({ tokens: 2, shape: 'concurrent' });
+test.each([2, 3, 4])('%d places of a concurrent limit go round where there are five nodes', (places) => {
+  const desk = new Desk({ tokens: places, shape: 'concurrent' });
   const had = new Set<string>();
   for (let second = 0; second < 60; second++) {
     desk.after(1);
@@ -268,9 +269,18 @@ test('places of a concurrent limit go round where there are fewer than nodes', (
       // A place that is not this node's any more goes back with its next message.
       if (part && grant.kind === 'granted') part.deficit = grant.rate;
     }
-    expect(desk.out).toBeLessThanOrEqual(2);
+    expect(desk.out).toBeLessThanOrEqual(places);
   }
   expect([...had].sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
+});
+
+test('nothing is granted of a bucket that is closed for a while, also where a header of long ago is all that is known', () => {
+  const desk = new Desk({ tokens: 100, window: 60, greatestCost: 5, headroom: 0.2 });
+  desk.granted('a', { wants: 0 });
+  desk.granted('a', { wants: 0, header: desk.header(100) });
+  spend(desk.bucket, desk.limit, 100);
+  desk.after(20).bucket.closed.until = desk.now + 60;
+  expect(desk.granted('a', { wants: 10 })).toBe(0);
 });
 
 test('a row survives its way through JSON', () => {

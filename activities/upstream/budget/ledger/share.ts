@@ -143,19 +143,24 @@ function isAhead(other: Part, part: Part, k: number): boolean {
  */
 export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, tokens: number): number {
   const believed = Math.min(tokens, bucket.belief?.tokens ?? Infinity);
-  const fair = fairPlaces(bucket, part, Math.max(1, Math.floor(believed - limit.headroom * tokens)));
+  const shares = fairPlaces(bucket, part, Math.max(1, Math.floor(believed - limit.headroom * tokens)));
+  const fair = shares.get(part)!;
   const wanted = Math.min(Math.ceil(renewal.wants), fair) - (part.granted - part.settled);
-  const given = Math.floor(Math.max(0, Math.min(wanted, available(bucket, limit, tokens))));
+  // A place that has come back is for those who have waited longer: else the one that gave it has it again at once.
+  let ahead = 0;
+  for (const [other, share] of shares)
+    if (other.servedAt < part.servedAt) ahead += Math.max(0, share - (other.granted - other.settled));
+  const given = Math.floor(Math.max(0, Math.min(wanted, available(bucket, limit, tokens) - ahead)));
   part.granted += given;
   if (given > 0) part.servedAt = bucket.at;
   return fair;
 }
 
 /**
- * Whole places. The ones that rounding leaves over go round: a node keeps one for a part's time, then it goes to
+ * Whole places of each node. The ones that rounding leaves over go round: a node keeps one for a part's time, then it goes to
  * whoever was served longest ago. So with fewer places than nodes each has its turn.
  */
-function fairPlaces(bucket: Bucket, part: Part, places: number): number {
+function fairPlaces(bucket: Bucket, part: Part, places: number): Map<Part, number> {
   const { at } = bucket;
   const live = bucket.parts.filter((other) => other === part || (!other.ended && other.until > at));
   const wants = live.map((other) => other.wants);
@@ -173,5 +178,5 @@ function fairPlaces(bucket: Bucket, part: Part, places: number): number {
     shares[i]!++;
     left--;
   }
-  return shares[live.indexOf(part)]!;
+  return new Map(live.map((one, i) => [one, shares[i]!]));
 }

@@ -92,9 +92,10 @@ function known(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, befor
   correctBelief(bucket, limit, tokens, renewal.refused);
   if (limit.shape === 'concurrent') return givePlaces(bucket, limit, part, renewal, tokens);
   forgetHeader(bucket, limit);
-  // Nobody may send for a while: who is given something now would send it by what is known now.
-  let left = closedFor(bucket) > FIGURES.renewal ? 0 : available(bucket, limit, tokens);
-  if (mayAsk(bucket, limit, tokens, left, renewal.wants)) {
+  // Nobody may send for a while, nor ask: who is given something now would send it by what is known now.
+  const isClosed = closedFor(bucket) > FIGURES.renewal;
+  let left = isClosed ? 0 : available(bucket, limit, tokens);
+  if (!isClosed && mayAsk(bucket, limit, tokens, left, renewal.wants)) {
     const k = quantum(limit, tokens);
     left = Math.max(left, k);
     bucket.credit = Math.max(bucket.credit, k);

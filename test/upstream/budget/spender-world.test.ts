@@ -37,7 +37,7 @@ simulate(
   },
   // Hundreds of refusals after a limit was lowered, of what nodes had in hand when it was closed; a bucket that was
   // forgotten and used again, whose spends were taken for those of before; one whose only node was suspended, whose
-  // time another node caught up with; a bucket that was closed and asked all the same; fifteen places that sixteen nodes
-  // had, of which one never had its turn.
+  // time another node caught up with; a bucket that was closed and asked all the same; fifteen places of sixteen nodes,
+  // of which one never had its turn.
   { histories: 60, examples: [1915553288, 1239, 340468062, 1567080169, 1011867087] },
 );

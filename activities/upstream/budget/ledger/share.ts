@@ -157,8 +157,8 @@ export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Re
 }
 
 /**
- * Whole places of each node. The ones that rounding leaves over go round: a node keeps one for a part's time, then it goes to
- * whoever was served longest ago. So with fewer places than nodes each has its turn.
+ * Whole places of each node. The ones that rounding leaves over go round: a node keeps one for a part's time, then it
+ * goes to whoever was served longest ago. So with fewer places than nodes each has its turn.
  */
 function fairPlaces(bucket: Bucket, part: Part, places: number): Map<Part, number> {
   const { at } = bucket;

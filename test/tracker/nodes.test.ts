@@ -125,8 +125,11 @@ test('a node that ends hands its pools to the others by name; the last one hands
   expect(one.opens).toEqual({ shared: false, own: true });
   // One was sent to it before the others knew that it ends.
   cluster.wanted = 'one';
-  for (const shift of [...two.shifts].slice(0, 1)) shift.end('asked');
-  await eventually('it hands it on', () => endsOf('redirected').some(({ node, to }) => node === 'one' && to === 'two'));
+  const [sent] = two.shifts;
+  sent!.end('asked');
+  const isHandedOn = ({ pool, node, to }: (typeof cluster.ended)[0]): boolean =>
+    pool === sent!.claim.pool && node === 'one' && to === 'two';
+  await eventually('it hands it on', () => endsOf('redirected').some(isHandedOn));
   cluster.wanted = undefined;
   await keep({ one: 0, two: 8 });
   two.drain();

@@ -4,9 +4,7 @@ import type { MemberBucketCount } from '../../activities/upstream/store/purse';
 import type { BucketSummary } from '../../client/budget';
 import type { Longwatch } from '../../client/longwatch';
 import type { MemberBucket } from '../../client/member-buckets';
-import { UnknownUpstreamError } from '../../client/errors';
 import { UsageError } from '../errors';
-import { lazy } from '../lazy';
 import { age, count, plural, print, printJson, table } from '../output';
 import { inline } from '../plain';
 import {
@@ -66,7 +64,8 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     if (member !== undefined) return listOfMember(await longwatch.budget.ofMember(member, upstream), flags);
     const buckets = await longwatch.budget.list({ upstream, limit, key, after, most });
     const nothing = buckets.length === 0;
-    if (nothing && upstream !== undefined) await mustBeKnown(longwatch, upstream);
+    // Refused where there is no such upstream.
+    if (nothing && upstream !== undefined) await longwatch.upstream(upstream).config();
     const isAsked = (one: { limit: string }): boolean => (limit ?? one.limit) === one.limit;
     const closed = (await longwatch.budget.closedLimits(upstream)).filter(isAsked);
     // Once: they are counted.
@@ -88,12 +87,6 @@ const countOf = ({ upstream, limit, buckets }: MemberBucketCount): Record<string
   limit,
   memberBuckets: buckets,
 });
-
-async function mustBeKnown(longwatch: Longwatch, upstream: string): Promise<void> {
-  const names = await longwatch.upstreams();
-  if (!names.includes(upstream))
-    throw new UnknownUpstreamError(upstream, lazy.suggest().didYouMean(upstream, names), names);
-}
 
 async function whyEmpty(longwatch: Longwatch, hasOwn: boolean): Promise<string> {
   const names = await longwatch.upstreams();

@@ -3,10 +3,10 @@
  * their ids, those that fail, those that are the oldest, and what the errors say.
  */
 import type { Command } from 'commander';
-import type { TrackerHandle } from '../../client/tracker/handle';
+import type { Longwatch } from '../../client/longwatch';
 import { UsageError } from '../errors';
 import { age, count, print, printJson, remark, short, table } from '../output';
-import { timesOf, type Times } from '../times';
+import { timesOf } from '../times';
 import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -50,17 +50,16 @@ async function members(name: string, flags: Flags): Promise<void> {
     throw new UsageError('--operation goes with --failing or --oldest');
   if (oldest && after !== undefined) throw new UsageError('--oldest has one page: --limit makes it longer');
   await withLongwatch(flags, (longwatch) => {
-    const tracker = longwatch.tracker(name);
-    if (oldest) return showOldest(tracker, flags);
-    return (failing ? showFailing : showMembers)(tracker, flags, () => timesOf(longwatch));
+    const show = failing ? showFailing : oldest ? showOldest : showMembers;
+    return show(longwatch, name, flags);
   });
 }
 
-async function showMembers(tracker: TrackerHandle, flags: Flags, asked: () => Promise<Times>): Promise<void> {
+async function showMembers(longwatch: Longwatch, name: string, flags: Flags): Promise<void> {
   const { prefix, after, limit } = flags;
-  const { items, next } = await tracker.members({ prefix, after, limit });
+  const { items, next } = await longwatch.tracker(name).members({ prefix, after, limit });
   if (flags.json) return printJson({ members: items, next });
-  const times = await asked();
+  const times = await timesOf(longwatch);
   if (items.length === 0) await print('none');
   else
     await print(
@@ -72,11 +71,11 @@ async function showMembers(tracker: TrackerHandle, flags: Flags, asked: () => Pr
   more(next);
 }
 
-async function showFailing(tracker: TrackerHandle, flags: Flags, asked: () => Promise<Times>): Promise<void> {
+async function showFailing(longwatch: Longwatch, name: string, flags: Flags): Promise<void> {
   const { operation, after, limit } = flags;
-  const { items, next } = await tracker.failing({ operation, after, limit });
+  const { items, next } = await longwatch.tracker(name).failing({ operation, after, limit });
   if (flags.json) return printJson({ failing: items, next });
-  const times = await asked();
+  const times = await timesOf(longwatch);
   if (items.length === 0) await print('none');
   else
     await print(
@@ -90,9 +89,9 @@ async function showFailing(tracker: TrackerHandle, flags: Flags, asked: () => Pr
   more(next);
 }
 
-async function showOldest(tracker: TrackerHandle, flags: Flags): Promise<void> {
+async function showOldest(longwatch: Longwatch, name: string, flags: Flags): Promise<void> {
   const { operation, limit } = flags;
-  const oldest = await tracker.oldest({ operation, limit });
+  const oldest = await longwatch.tracker(name).oldest({ operation, limit });
   if (flags.json) return printJson({ oldest });
   if (oldest.length === 0) return print('none; nodes tell of their oldest members every ten seconds or so');
   await print(

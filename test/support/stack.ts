@@ -68,11 +68,8 @@ export class Stack {
     return (await this.pool.query<R>(text, values)).rows;
   }
 
-  /** A worker in this process, working. Shut down by `close` unless the test does it. */
-  async worker(
-    config: ConfigDefinition,
-    setup: Partial<WorkerSetup> = {},
-  ): Promise<LongwatchWorker & { ended: Promise<void> }> {
+  /** A worker in this process that does not work yet: the test runs it, and ends it. */
+  idleWorker(config: ConfigDefinition, setup: Partial<WorkerSetup> = {}): Promise<LongwatchWorker> {
     const start = () =>
       createWorker({
         config: resolveConfig(config),
@@ -85,9 +82,15 @@ export class Stack {
         ...setup,
       });
     // On a machine that stood still for seconds no connection is made in time; whoever runs a worker starts it again.
-    const worker = await start().catch((error: unknown) =>
-      isOutage(error) ? start() : Promise.reject(error as Error),
-    );
+    return start().catch((error: unknown) => (isOutage(error) ? start() : Promise.reject(error as Error)));
+  }
+
+  /** A worker in this process, working. Shut down by `close` unless the test does it. */
+  async worker(
+    config: ConfigDefinition,
+    setup: Partial<WorkerSetup> = {},
+  ): Promise<LongwatchWorker & { ended: Promise<void> }> {
+    const worker = await this.idleWorker(config, setup);
     const ended = worker.run();
     // A test that waits for it hears of a failure.
     ended.catch(() => undefined);

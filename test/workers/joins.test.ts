@@ -4,7 +4,6 @@
  */
 import { defineConfig, defineTracker } from '../../exports';
 import { resolveConfig } from '../../config/resolve/config';
-import { createWorker } from '../../workers/worker';
 import { eventually, Stack } from '../support/stack';
 
 const config = defineConfig({
@@ -37,16 +36,7 @@ test('it is given nothing before it works, and its share at once when it does', 
     return pools >= 8 && pools === poolsKept && kept.length === pools && kept;
   });
 
-  const second = await createWorker({
-    config: resolveConfig(config),
-    temporal: { address: stack.servers.temporalAddress, namespace: stack.servers.namespace },
-    databaseUrl: stack.servers.databaseUrl,
-    metrics: { port: 0 },
-    log: stack.log,
-    watchdogMs: null,
-    workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
-    nodeName: 'second',
-  });
+  const second = await stack.idleWorker(config, { nodeName: 'second' });
   const seen = async () => {
     const report = await longwatch.node('second').report();
     return Date.parse(report.seenAt) - Date.parse(report.startedAt);

@@ -62,6 +62,7 @@ export function leak(bucket: Bucket, limit: Limit, from: number): void {
  */
 function leakNoMore(bucket: Bucket, limit: Limit, from: number): void {
   const { own, level, spent, leaks } = bucket;
+  if (level === 0 && leaks === undefined) return;
   bucket.level = 0;
   delete bucket.leaks;
   // Nothing has leaked where nobody knows how much there is; and places are free again.

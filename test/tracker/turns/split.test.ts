@@ -90,15 +90,15 @@ describe('what was read before the split is left to the other keeper', () => {
   );
   const moving = ids.find(moves)!;
   const staying = ids.find((id) => !moves(id))!;
-  let isHeld = false;
   let asked = false;
   let goOn = (): void => undefined;
+  /** A database whose answers to this statement are held until `goOn`: also those to what the node asks by itself. */
   const databaseThatHolds = (statement: string): Database => {
-    isHeld = asked = false;
+    asked = false;
     const on = new Promise<void>((resolve) => (goOn = resolve));
     const query: Queryable['query'] = async (given) => {
       const found = await database.single.query(given);
-      if (given.name === statement && isHeld && !asked) {
+      if (given.name === statement) {
         asked = true;
         await on;
       }
@@ -106,19 +106,9 @@ describe('what was read before the split is left to the other keeper', () => {
     };
     return Object.create(database, { single: { value: { query } } }) as Database;
   };
-  /** Read by its statement, which is answered when the pool has been split. */
+  /** Read by its statement, which is answered when the pool has been split. What it finds must be there before. */
   async function splitMeanwhile(statement: string, read: (node: TurnsNode) => void): Promise<TurnsNode> {
     const node = await nodeOf(looking, { setup: { database: databaseThatHolds(statement) } });
-    for (const id of [moving, staying])
-      await stack.sql(
-        `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('t', $1, 'one', $2, 1, now(), '1')`,
-        [id, slotOf(hashId(id))],
-      );
-    await stack.sql(
-      `insert into longwatch.value (member, operation, value, changed_at)
-       select key, 'look', '1', clock_timestamp() from longwatch.member`,
-    );
-    isHeld = true;
     read(node);
     await becomes(
       () => asked,
@@ -145,6 +135,11 @@ describe('what was read before the split is left to the other keeper', () => {
   const applied = () => stack.sql<{ id: string }>(`select id from longwatch.life where applied <> '[]'`);
 
   test('timers', async () => {
+    for (const id of [moving, staying])
+      await stack.sql(
+        `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('t', $1, 'one', $2, 1, now(), '1')`,
+        [id, slotOf(hashId(id))],
+      );
     const { turns } = await splitMeanwhile('timer-due', ({ turns: of }) => of.lookAtAll());
     turns.lookAtAll();
     await becomes(
@@ -155,6 +150,10 @@ describe('what was read before the split is left to the other keeper', () => {
   });
 
   test('values for apply', async () => {
+    await stack.sql(
+      `insert into longwatch.value (member, operation, value, changed_at)
+       select key, 'look', '1', clock_timestamp() from longwatch.member`,
+    );
     const { turns } = await splitMeanwhile('value-unapplied', ({ turns: of }) =>
       of['reader'].values([...of.pools][0]!),
     );

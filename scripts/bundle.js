@@ -8,10 +8,12 @@ const { bundleWorkflowCode } = require('@temporalio/worker');
 const { buildPage } = require('./page');
 
 const dist = path.join(__dirname, '..', 'dist');
+const { OWN_WORKFLOWS, WORKFLOW_INTERCEPTORS } = require(path.join(dist, 'workers', 'own-workflows'));
 
 async function bundle() {
   const { code } = await bundleWorkflowCode({
-    workflowsPath: path.join(dist, 'workflows', 'index.js'),
+    workflowsPath: OWN_WORKFLOWS,
+    workflowInterceptorModules: WORKFLOW_INTERCEPTORS,
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error },
   });
   writeFileSync(path.join(dist, 'workflow-bundle.js'), code);

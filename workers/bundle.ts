@@ -13,6 +13,7 @@ import type { Logger } from 'pino';
 import { wholeConverter } from '../config/data-converter';
 import { ConfigError } from '../config/errors';
 import { aliasesOf } from '../config/tsconfig';
+import { OWN_WORKFLOWS, WORKFLOW_INTERCEPTORS } from './own-workflows';
 
 type Webpack = Parameters<NonNullable<BundleOptions['webpackConfigHook']>>[0];
 
@@ -28,16 +29,14 @@ export async function bundleWorkflows(
   converter?: DataConverter,
 ): Promise<string> {
   const { payloadConverterPath, failureConverterPath } = wholeConverter(converter) ?? {};
-  const own = path.join(__dirname, '..', 'workflows');
   const extension = path.extname(__filename);
   // The real place of a file decides where a package is found.
-  const index = path.join(own, `index${extension}`);
-  const users = userWorkflows === undefined ? index : realpathSync(userWorkflows);
+  const users = userWorkflows === undefined ? OWN_WORKFLOWS : realpathSync(userWorkflows);
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));
   const said: string[] = [];
   try {
     const entry = path.join(folder, 'entry.js');
-    const [ours, theirs] = [index, users].map((file) => JSON.stringify(file));
+    const [ours, theirs] = [OWN_WORKFLOWS, users].map((file) => JSON.stringify(file));
     writeFileSync(
       entry,
       `export * from ${ours};\nexport * from ${theirs};\n` +
@@ -47,7 +46,8 @@ export async function bundleWorkflows(
         `  theirs[name] !== ours[name] && (name === 'default' || Object.hasOwn(ours, name)));\n`,
     );
     const { code } = await bundleWorkflowCode({
-      workflowsPath: userWorkflows === undefined ? index : entry,
+      workflowsPath: userWorkflows === undefined ? OWN_WORKFLOWS : entry,
+      workflowInterceptorModules: WORKFLOW_INTERCEPTORS,
       payloadConverterPath,
       failureConverterPath,
       logger: {

@@ -9,6 +9,7 @@ import type { WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { ConfigError } from '../config/errors';
 import { bundleProblem, bundleWorkflows } from './bundle';
+import { OWN_WORKFLOWS, WORKFLOW_INTERCEPTORS } from './own-workflows';
 
 export interface WorkflowCode {
   /** A prebuilt bundle; and the user's own workflows, which are bundled at the start. */
@@ -18,7 +19,7 @@ export interface WorkflowCode {
   log: Logger;
 }
 
-type Source = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>;
+type Source = Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath' | 'interceptors'>;
 
 /** Makes it at the first call, and once: a user's workflows take the event loop for seconds. */
 export function workflowCode(of: WorkflowCode): () => Promise<Source> {
@@ -43,7 +44,7 @@ async function workflowSource({
   }
   const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
   if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
-  return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };
+  return { workflowsPath: OWN_WORKFLOWS, interceptors: { workflowModules: WORKFLOW_INTERCEPTORS } };
 }
 
 /** @throws ConfigError where a bundle that was given has not the converters of this worker. */

@@ -4,7 +4,7 @@
  * `push.ts`, dead letters are `dead.ts`, and what is read comes from PostgreSQL and, exact to the
  * moment, from the shards themselves.
  */
-import type { Client } from '@temporalio/client';
+import { QueryNotRegisteredError, type Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import { sleep } from '../../activities/lib/sleep';
 import type { AnyBuffer } from '../../config/define/buffer';
@@ -151,13 +151,15 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
     );
   }
 
-  private async askShard(shard: number): Promise<ShardStatus | undefined> {
+  private async askShard(shard: number, isAgain = false): Promise<ShardStatus | undefined> {
     try {
       return await this.connections.ask(
         (client) => client.workflow.getHandle(shardWorkflowId(this.name, shard)).query(shardStatusQuery),
         { withinMs: 3_000 },
       );
-    } catch {
+    } catch (error) {
+      // It came with half a task (`workflows/interceptors.ts`).
+      if (error instanceof QueryNotRegisteredError && !isAgain) return this.askShard(shard, true);
       return undefined;
     }
   }

@@ -8,6 +8,7 @@ import {
   type ShiftInput,
   type ShiftResult,
 } from '../../workflows/tracker/contract';
+import { OWN_WORKFLOWS, WORKFLOW_INTERCEPTORS } from '../../workers/own-workflows';
 import { installRuntime } from '../../workers/runtime';
 import { Stack } from '../support/stack';
 
@@ -51,7 +52,7 @@ export class PoolStack {
     const address = stack.servers.temporalAddress;
     const workflowBundle = process.env.LONGWATCH_TEST_BUNDLE
       ? { codePath: process.env.LONGWATCH_TEST_BUNDLE }
-      : await bundleWorkflowCode({ workflowsPath: require.resolve('../../workflows/index.ts') });
+      : await bundleWorkflowCode({ workflowsPath: OWN_WORKFLOWS, workflowInterceptorModules: WORKFLOW_INTERCEPTORS });
     return new PoolStack(
       stack,
       await Connection.connect({ address }),

@@ -106,7 +106,7 @@ describe('what was read before the split is left to the other keeper', () => {
     };
     return Object.create(database, { single: { value: { query } } }) as Database;
   };
-  /** Read by its statement, which is answered when the pool has been split. What it finds must be there before. */
+  /** Read by its statement, which is answered when the pool has been split. It must find it: it is there before. */
   async function splitMeanwhile(statement: string, read: (node: TurnsNode) => void): Promise<TurnsNode> {
     const node = await nodeOf(looking, { setup: { database: databaseThatHolds(statement) } });
     read(node);

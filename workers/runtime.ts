@@ -4,6 +4,7 @@
  */
 import { makeTelemetryFilterString, Runtime, type LogLevel } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { HALF_TASK } from '../workflows/interceptors';
 import { freePort } from './metrics';
 
 /** With a task that could not be begun, the SDK logs all of it, its input in clear where there is no codec. */
@@ -11,6 +12,10 @@ const UNSHOWN = { taskToken: undefined, task: undefined, taskEncoded: undefined 
 
 /** Warnings of what is so on purpose: shifts and activities have SDK workers of their own, without workflows. */
 const MEANT = new Set(['No workflows registered, not polling for workflow tasks']);
+
+/** The same, or a query that was refused and may be asked again. */
+const isMeant = (message: string, { failure }: { failure?: unknown } = {}): boolean =>
+  MEANT.has(message) || String(failure).includes(HALF_TASK);
 
 let installed: Promise<number> | undefined;
 
@@ -22,7 +27,7 @@ export function installRuntime(log: Logger): Promise<number> {
 async function install(log: Logger): Promise<number> {
   const port = await freePort();
   const write = (level: LogLevel, message: string, meta?: object): void => {
-    const shown = level === 'WARN' && MEANT.has(message) ? 'DEBUG' : level;
+    const shown = level === 'WARN' && isMeant(message, meta) ? 'DEBUG' : level;
     log[PINO_LEVEL[shown]]({ ...meta, ...UNSHOWN, sdk: true }, message);
   };
   Runtime.install({

@@ -35,6 +35,7 @@ export interface SdkSetup {
 
 /** Far more than the code of one process can have under way. */
 const ACTIVITY_SLOTS = 5_000;
+const WORKFLOW_POLLS = 5;
 /** Polls that are out at shutdown are answered or end within this; long polls last a minute. */
 const SHUTDOWN_GRACE = '10s';
 
@@ -113,7 +114,8 @@ async function workflowOptions(setup: SdkSetup, connection: NativeConnection): P
     stickyQueueScheduleToStartTimeout: '500ms',
     // One of them for workflows that are not cached here, the others for those that are. A frozen process swallows with
     // the first one a task, until that times out.
-    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 5 },
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: WORKFLOW_POLLS },
+    maxConcurrentWorkflowTaskExecutions: tasksAtOnce(),
     maxCachedWorkflows: cachedWorkflows(),
   };
 }
@@ -158,5 +160,17 @@ function shiftOptions(setup: SdkSetup, connection: NativeConnection, { taskQueue
  * buffer.
  */
 function cachedWorkflows(): number {
-  return Math.max(100, Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20));
+  return Math.max(100, heapMiB());
 }
+
+/**
+ * Tasks of workflows that are under way at once: 40, as the SDK has it, from a heap of 2.5 GiB on, and fewer below. After
+ * a restart each of them replays a history of up to some megabytes, all on one thread, and has ten seconds from when it
+ * was taken: of too many in too little memory none is done in time, and all begin again. They are more than the polls,
+ * each of which holds one of these places.
+ */
+function tasksAtOnce(): number {
+  return Math.min(40, Math.max(WORKFLOW_POLLS + 1, Math.floor(heapMiB() / 64)));
+}
+
+const heapMiB = (): number => Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20);

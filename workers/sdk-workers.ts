@@ -164,7 +164,7 @@ function cachedWorkflows(): number {
 }
 
 /**
- * Tasks of workflows that are under way at once: 40, as the SDK has it, from a heap of 2.5 GiB on, and fewer below. After
+ * Tasks of workflows that are under way at once: 40, as the SDK has it, from a heap of 2.5 GiB on, and fewer below. In
  * a restart each of them replays a history of up to some megabytes, all on one thread, and has ten seconds from when it
  * was taken: of too many in too little memory none is done in time, and all begin again. They are more than the polls,
  * each of which holds one of these places.

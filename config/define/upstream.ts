@@ -91,7 +91,8 @@ export interface LimitDefinition {
    */
   cost?: number | Readonly<Record<string | number, number>> | ((answer: CostContext) => number);
   /**
-   * The most that one request can cost: so much is reserved before it is sent. An answer that costs more raises it.
+   * The most that one request can cost: so much is reserved before it is sent. An answer that costs more raises it
+   * for half an hour.
    * @default the greatest of `cost`, or 1, from 0.001 to 1000000
    */
   greatestCost?: number;

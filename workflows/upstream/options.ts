@@ -117,7 +117,7 @@ export const LIMIT_OPTIONS: readonly OptionSpec[] = [
     derived: 'the greatest of `cost`, or 1',
     min: 0.001,
     max: 1_000_000,
-    text: 'The most that one request can cost: so much is reserved before it is sent. An answer that costs more raises it.',
+    text: 'The most that one request can cost: so much is reserved before it is sent. An answer that costs more raises it for half an hour.',
   },
   {
     name: 'closesAtEnd',

@@ -10,6 +10,7 @@ import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
 import type { ChangedRow, PurseRow, UpstreamLimit } from '../spender';
 import type { Line } from './line';
+import type { RaisedCost } from './raised';
 
 /** The limit of a group of buckets, the same for all members; undefined: nobody has told. */
 export interface GroupLimit {
@@ -22,7 +23,8 @@ export interface GroupLimit {
   lowAt: number;
   /** Raised with each change of tokens or window. */
   version: number;
-  /** The most that an answer has cost, where that was more than the rule says. */
+  /** What answers cost lately, where that was more than the rule says; and the most of it that was adopted. */
+  readonly raised: RaisedCost;
   greatest: number;
 }
 
@@ -30,8 +32,6 @@ export interface GroupLimit {
 const LOW = 60;
 /** A group that told nothing is asked again after this, seconds. */
 const MUTE = 600;
-/** No request is believed to cost more. */
-export const GREATEST = 1_000_000;
 
 /** Nobody tells what its limit is: for now it has to be felt for. */
 export function isMute({ mute, muteAt }: GroupLimit, now: number): boolean {
@@ -137,10 +137,12 @@ export class Group {
   adopt(limit: UpstreamLimit, known: GroupLimit): void {
     if (this.known === known && this.isOf(limit)) return;
     this.known = known;
-    this.version = known.version;
     this.limit = limit;
+    // All nodes share the buckets of a window that is too short for a shift to keep: `purse.ts` looks each time.
+    const isOurs = isKept(limit, known);
+    this.version = isOurs ? known.version : -1;
     const { tokens, window } = limitOf(limit, known);
-    if (tokens === undefined || window === undefined) return;
+    if (!isOurs || tokens === undefined || window === undefined) return;
     const { headroom } = limit.rule;
     const greatestCost = Math.max(limit.rule.greatestCost, Math.min(known.greatest, tokens));
     const next: MemberLimit = { tokens, window, greatestCost, headroom };
@@ -182,11 +184,21 @@ export class Group {
 
   /** An answer that costs more than the greatest raises that, for all of its members. */
   noteCost(cost: number): void {
+    if (!(cost > this.limit.rule.greatestCost)) return;
+    this.known?.raised.note(cost, this.host.monotonic());
+    this.followCost();
+  }
+
+  /** What answers cost lately; asked every now and then too, for a cost that was told once is forgotten. */
+  followCost(): void {
     const { known } = this;
-    if (!known || !(cost > Math.max(known.greatest, this.limit.rule.greatestCost)) || cost > GREATEST) return;
-    known.greatest = cost;
-    known.version++;
-    this.adopt(this.limit, known);
+    if (!known) return;
+    const greatest = known.raised.at(this.host.monotonic());
+    if (greatest !== known.greatest) {
+      known.greatest = greatest;
+      known.version++;
+    }
+    if (known.version !== this.version) this.adopt(this.limit, known);
   }
 
   /** The buckets, with what is known of this member. */

@@ -133,6 +133,11 @@ export class ShiftPurse implements Purse, GroupOwner {
     if (Math.max(now.monotonic - last.monotonic, now.wall - last.wall) > GAP) this.gapAt = now.monotonic;
   }
 
+  /** Called by the node every second: members who wait need no longer what a request cost long ago. */
+  followCosts(): void {
+    for (const group of this.groups.values()) group.followCost();
+  }
+
   private clock(): Instant {
     return { monotonic: this.host.monotonic(), wall: this.host.wall() };
   }

@@ -8,9 +8,9 @@ import type { Grant, Renewal } from '../ledger/messages';
 import type { BucketName } from '../../store/bucket-row';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
 import type { Question } from './first-asks';
-import { GREATEST } from './group';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
+import { RaisedCost } from './raised';
 
 /** The requests of so many seconds say how many a second are wanted. */
 const SPAN = 0.9;
@@ -39,16 +39,20 @@ export class SharedBucket implements Place {
   usedAt: number;
   /** Its row is known to be there. */
   hasRow = false;
+  /** The limit with the greatest cost of answers lately; `given` is that of the config. */
+  private current: UpstreamLimit;
+  private readonly raised = new RaisedCost();
 
   constructor(
     readonly name: BucketName,
-    private current: UpstreamLimit,
+    private given: UpstreamLimit,
     private readonly clocks: Clocks,
     process: string,
     private readonly ledger: Ledger,
     shares: ConstructorParameters<typeof Line>[1],
   ) {
-    this.account = new Account(process, current.rule, clocks);
+    this.current = given;
+    this.account = new Account(process, given.rule, clocks);
     this.line = new Line(this.account, shares, () => clocks.monotonic());
     this.since = this.usedAt = clocks.monotonic();
   }
@@ -59,8 +63,18 @@ export class SharedBucket implements Place {
 
   /** The limit was changed while it runs. */
   adopt(limit: UpstreamLimit): void {
-    this.current = limit;
+    this.given = this.current = limit;
     this.account.adopt(limit.rule);
+    this.followCost();
+  }
+
+  /** As much is reserved as answers cost lately, or as the limit says, whichever is more. */
+  private followCost(): void {
+    const { given } = this;
+    const greatestCost = Math.max(given.rule.greatestCost, this.raised.at(this.clocks.monotonic()));
+    if (greatestCost === this.current.rule.greatestCost) return;
+    this.current = { ...given, rule: { ...given.rule, greatestCost } };
+    this.account.adopt(this.current.rule);
   }
 
   get key(): string {
@@ -121,9 +135,9 @@ export class SharedBucket implements Place {
   /** An answer that costs more than the greatest raises that, for this bucket. */
   noteCost(cost: number, by: string): void {
     this.line.paid(by, cost);
-    const { rule } = this.current;
-    if (cost > rule.greatestCost && cost <= GREATEST)
-      this.adopt({ ...this.current, rule: { ...rule, greatestCost: cost } });
+    if (!(cost > this.given.rule.greatestCost)) return;
+    this.raised.note(cost, this.clocks.monotonic());
+    this.followCost();
   }
 
   /** Something came back, or became known. */
@@ -149,6 +163,7 @@ export class SharedBucket implements Place {
   /** @param isLast the node ends: all that is in hand goes back */
   renewal(isLast = false): Renewal {
     if (isLast) return this.account.renewal(0);
+    this.followCost();
     const now = this.clocks.monotonic();
     if (now - this.since >= SPAN) {
       this.rate = this.asked / (now - this.since);

@@ -12,6 +12,7 @@ import type { LimitedUpstream, Purse, Reservation, Shortage, Spender, UpstreamLi
 import { Book } from './book';
 import type { GroupLimit } from './group';
 import { ShiftPurse } from './purse';
+import { RaisedCost } from './raised';
 import { LimitClosings } from './limit-closings';
 import { SharedBucket, type Ledger } from './shared';
 import { RunReservation } from './spend';
@@ -132,7 +133,10 @@ export class NodeSpender implements Spender {
 
   /** Called every second: notes that the process is alive, and forgets what nobody uses. */
   beat(): void {
-    for (const purse of this.purses) purse.beat();
+    for (const purse of this.purses) {
+      purse.beat();
+      purse.followCosts();
+    }
     const now = this.options.clocks.monotonic();
     const kept = this.buckets.size > MANY ? FORGET_OF_MANY : FORGET;
     const forgotten = new Set<SharedBucket>();
@@ -187,6 +191,7 @@ export class NodeSpender implements Spender {
       muteAt: -Infinity,
       lowAt: -Infinity,
       version: 0,
+      raised: new RaisedCost(),
       greatest: 0,
     };
     this.groups.set(id, group);

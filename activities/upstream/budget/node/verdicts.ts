@@ -8,6 +8,8 @@ import type { Answered, UpstreamLimit } from '../spender';
 import type { Verdict } from './place';
 
 const MS = 1_000;
+/** Where nobody knows the limit, no request is believed to cost more: no `greatestCost` is greater either. */
+const GREATEST = 1_000_000;
 
 export interface LimitVerdict extends Verdict {
   readonly limit: UpstreamLimit;
@@ -21,7 +23,7 @@ export function verdictOn(limit: UpstreamLimit, answer: Answered, now: number): 
   const refusedFor = isRefused ? refusedForMs / MS : undefined;
   const isMute = told === undefined && status < 400;
   const reason = isRefused ? `answered ${status}` : '';
-  return { limit, cost: costOf(limit, answer), told, isMute, refusedFor, reason };
+  return { limit, cost: believed(costOf(limit, answer), limit, told), told, isMute, refusedFor, reason };
 }
 
 /** A user's function that throws is a cost that nobody knows. */
@@ -31,6 +33,15 @@ function costOf(limit: UpstreamLimit, answer: Answered): number {
   } catch {
     return NaN;
   }
+}
+
+/**
+ * No upstream lets a request through that costs more than there is: what is told beyond the whole limit would only keep
+ * everybody from a bucket for longer, and a number without measure would spoil what headers are compared with for ever.
+ */
+function believed(cost: number, { rule }: UpstreamLimit, told: Told | undefined): number {
+  const most = Math.max(rule.tokens ?? told?.limit ?? GREATEST, rule.greatestCost);
+  return Number.isFinite(cost) ? Math.min(cost, most) : cost;
 }
 
 function toldOf(limit: UpstreamLimit, answer: Answered, now: number): Told | undefined {

@@ -56,6 +56,23 @@ test('an answer that costs more than the greatest raises that: no bucket is over
   expect(spends.map(({ isShort }) => isShort)).toEqual([false, true]);
 });
 
+test.each([
+  ['at once', false],
+  ['later', true],
+])(
+  'a group turns out %s to have a window of a second: its answer counts, and from now on all nodes share it',
+  (_, isLater) => {
+    const spender = spenderOf({});
+    const purse = loaded(spender, 1);
+    if (isLater) sent(take(spender, purse, 0)).report(told(148));
+    purse.flushed(purse.harvest(10), true);
+    const headers = { 'x-ratelimit-group': 'char', 'x-ratelimit-limit': '10/1s', 'x-ratelimit-remaining': '8' };
+    sent(take(spender, purse, 0)).report(answer(200, headers));
+    expect(take(spender, purse, 0)).toMatchObject({ isShort: true, key: 'char:m0' });
+    expect([...spender.shared].map(({ key }) => key)).toEqual(['char:m0']);
+  },
+);
+
 test('with nothing known one request asks for all; its answer teaches the limit of every member', () => {
   const spender = spenderOf({});
   const purse = loaded(spender, 100);

@@ -1,7 +1,8 @@
 /**
  * The one way of every operator's command: `recorded` where its effect is a statement of ours, which commits together
- * with its row of the audit; `announced` where Temporal carries it out, so the row comes first and its outcome is noted
- * after. Called by the handles of trackers, buffers, jobs, nodes and durable activities; read by `Longwatch.audit`.
+ * with its row of the audit; `announced` where Temporal carries it out, or several transactions, so the row comes first
+ * and its outcome is noted after. Called by the handles of trackers, buffers, jobs, nodes and durable activities; read
+ * by `Longwatch.audit`.
  *
  * A process that ends between the two leaves a row without an outcome: what was commanded may have been done.
  */

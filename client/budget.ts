@@ -5,20 +5,20 @@
  *
  * The numbers are those of the ledger's rows, a second old at most, reckoned on to now by the ledger's own code.
  */
-import { closeByHand, closeWhole, openByHand, openWhole } from '../activities/upstream/budget/by-hand';
+import { closeByHand, closeFollowing, closeWhole, openByHand, openWhole } from '../activities/upstream/budget/by-hand';
 import { shownKey } from '../activities/upstream/budget/keys';
 import { outstanding, ownUsed } from '../activities/upstream/budget/ledger/own';
 import { advance } from '../activities/upstream/budget/ledger/statement';
 import { limitOf, type Shape } from '../activities/upstream/budget/limit';
 import { remainingOf } from '../activities/upstream/budget/remaining';
 import { bucketOf, type BucketName } from '../activities/upstream/store/bucket-row';
-import { listBuckets, lockBuckets, type LockedRow } from '../activities/upstream/store/budget';
+import { countBuckets, listBuckets, lockBuckets, type LockedRow } from '../activities/upstream/store/budget';
 import { closedLimits, type LimitName } from '../activities/upstream/store/limit-closings';
 import type { MemberBucketCount } from '../activities/upstream/store/purse';
 import { readUpstreams } from '../activities/upstream/store/upstreams';
 import type { Queryable } from '../activities/lib/database';
 import { storable, unstorable } from '../workflows/lib/text';
-import { recorded, type CommandOptions } from './audit';
+import { announced, recorded, type CommandOptions } from './audit';
 import type { Connections } from './connections';
 import { InvalidBucketError, RefusedError, UnknownBucketError } from './errors';
 import { bucketsOfMember, memberBucketCounts, type MemberBucket } from './member-buckets';
@@ -85,8 +85,8 @@ const LONGEST_REASON = 500;
 /** By hand it is closed for no longer. */
 const LONGEST_CLOSING_MS = 366 * 86_400_000;
 
-/** A command on all keys of a limit takes so many at a time, for a row has some kilobytes. */
-const PAGE = 1_000;
+/** A command on all keys of a limit takes so many at a time, as a node does that renews them. */
+const PAGE = 200;
 
 export class BudgetHandle {
   constructor(private readonly connections: Connections) {}
@@ -139,9 +139,12 @@ export class BudgetHandle {
     // It stands in the row of each bucket.
     const reason = storable(why ?? 'closed by hand', LONGEST_REASON);
     const seconds = secondsOf(forMs);
-    return this.change('budget close', bucket, why, {
-      rows: (db, names) => closeByHand(db, names, seconds, reason),
-      whole: (db, limit) => closeWhole(db, limit, seconds, reason),
+    const command = { what: 'budget close', bucket, why };
+    const { key, ...limit } = nameOf(bucket);
+    if (key !== undefined) return this.changeOne(command, (db, names) => closeByHand(db, names, seconds, reason));
+    return this.changeWhole(command, async () => {
+      await this.connections.transaction((db) => closeWhole(db, limit, seconds, reason));
+      return this.eachPage(limit, closeFollowing);
     });
   }
 
@@ -149,34 +152,62 @@ export class BudgetHandle {
    * They may be spent from again: what upstreams answered to requests of before closes them no more.
    * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit
    */
-  open(bucket: string, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
-    return this.change('budget open', bucket, why, { rows: openByHand, whole: openWhole });
+  async open(bucket: string, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
+    const command = { what: 'budget open', bucket, why };
+    const { key, ...limit } = nameOf(bucket);
+    if (key !== undefined) return this.changeOne(command, openByHand);
+    return this.changeWhole(command, async () => {
+      const opened = await this.eachPage(limit, openByHand);
+      await this.connections.transaction((db) => openWhole(db, limit));
+      return opened;
+    });
   }
 
-  private async change(what: string, bucket: string, why: string | undefined, how: How): Promise<BucketSummary[]> {
-    const which = nameOf(bucket);
-    const { key, ...limit } = which;
-    const unknown = () => this.unknown(bucket);
-    return recorded(this.connections, { what, subject: `upstream/${which.upstream}`, why }, async (db) => {
-      const isKnown = key === undefined && (await isDeclared(db, limit));
-      if (isKnown) await how.whole(db, limit);
-      const changed: BucketSummary[] = [];
-      let closedBefore = 0;
-      for (let after: BucketName | undefined, isLast = false; !isLast;) {
-        const page = await listBuckets(db, which, { after, most: PAGE });
-        after = page.at(-1);
-        isLast = page.length < PAGE;
-        closedBefore += closedOf(page.map(summaryOf));
-        await how.rows(db, page);
-        for (const row of await lockBuckets(db, page)) changed.push(summaryOf(row));
-      }
-      if (changed.length === 0 && !isKnown) throw await unknown();
+  private changeOne({ what, bucket, why }: BucketCommand, how: Change): Promise<BucketSummary[]> {
+    const name = wholeName(bucket);
+    return recorded(this.connections, { what, subject: `upstream/${name.upstream}`, why }, async (db) => {
+      const found = await listBuckets(db, name, { most: 1 });
+      if (found.length === 0) throw await this.unknown(bucket);
+      await how(db, found);
+      const changed = (await lockBuckets(db, found)).map(summaryOf);
       return {
         result: changed,
-        before: { bucket, buckets: changed.length, closed: closedBefore },
+        before: { bucket, buckets: found.length, closed: closedOf(found.map(summaryOf)) },
         after: { bucket, buckets: changed.length, closed: closedOf(changed) },
       };
     });
+  }
+
+  /** In portions, for a limit may have very many keys, and nodes wait for each row that is locked. */
+  private async changeWhole(
+    { what, bucket, why }: BucketCommand,
+    how: () => Promise<BucketSummary[]>,
+  ): Promise<BucketSummary[]> {
+    const { key: _, ...limit } = nameOf(bucket);
+    const before = await this.connections.transaction(async (db) =>
+      (await isDeclared(db, limit)) ? countBuckets(db, limit) : undefined,
+    );
+    if (!before) throw await this.unknown(bucket);
+    const command = { what, subject: `upstream/${limit.upstream}`, before: { bucket, ...before }, why };
+    return announced(this.connections, command, async () => {
+      const changed = await how();
+      return { result: changed, after: { bucket, buckets: changed.length, closed: closedOf(changed) } };
+    });
+  }
+
+  private async eachPage(limit: LimitName, how: Change): Promise<BucketSummary[]> {
+    const changed: BucketSummary[] = [];
+    for (let after: BucketName | undefined, isLast = false; !isLast;) {
+      const page = await this.connections.transaction(async (db) => {
+        const names = await listBuckets(db, limit, { after, most: PAGE });
+        await how(db, names);
+        return lockBuckets(db, names);
+      });
+      for (const row of page) changed.push(summaryOf(row));
+      after = page.at(-1);
+      isLast = page.length < PAGE;
+    }
+    return changed;
   }
 
   private async unknown(bucket: string): Promise<UnknownBucketError> {
@@ -189,11 +220,13 @@ export class BudgetHandle {
   }
 }
 
-/** The two halves of a command: on rows, and on a limit with all of its keys. */
-interface How {
-  rows: (db: Queryable, names: readonly BucketName[]) => Promise<unknown>;
-  whole: (db: Queryable, limit: LimitName) => Promise<void>;
+interface BucketCommand {
+  what: string;
+  bucket: string;
+  why: string | undefined;
 }
+
+type Change = (db: Queryable, names: readonly BucketName[]) => Promise<unknown>;
 
 /** @throws RefusedError where PostgreSQL, or a date, has no such time */
 function secondsOf(forMs: number): number {

@@ -82,6 +82,47 @@ test('a limit of more keys than one statement takes is closed whole', async () =
   expect(audited).toMatchObject({ before: { buckets: 10_100, closed: 0 }, after: { buckets: 10_100, closed: 10_100 } });
 });
 
+test('of a limit of many keys few are locked at once: where one cannot be had, the command says so, and what it has done stays', async () => {
+  const keys = Array.from({ length: 500 }, (_, n) => `k${n}`);
+  await writeBuckets(
+    db,
+    keys.map((key) => ({ upstream: 'esi', limit: 'many', key, tokens: 10, window: 60, spent: 0 })),
+  );
+  const closedKeys = async () =>
+    (await stack.sql(
+      `select key from longwatch.budget where closed_until > now() and limit_name = 'many' order by key`,
+    )) as { key: string }[];
+  const all = (await longwatch.budget.list({ limit: 'many', most: 500 })).map(({ key }) => key);
+  /** While somebody has the last one. */
+  const held = async (command: () => Promise<unknown>): Promise<void> => {
+    await db.query('begin');
+    await db.query(`select from longwatch.budget where limit_name = 'many' and key = $1 for update`, [all.at(-1)]);
+    await expect(command()).rejects.toThrow();
+    await db.query('rollback');
+  };
+  await held(() => longwatch.budget.close('esi/many', 600_000, { why: 'they asked us' }));
+  const closed = (await closedKeys()).map(({ key }) => key);
+  expect(closed.length).toBeGreaterThanOrEqual(200);
+  expect(closed).not.toContain(all.at(-1));
+  // Nodes follow it, for keys that have no row yet as well.
+  expect(await longwatch.budget.closedLimits()).toMatchObject([{ bucket: 'esi/many', closedReason: 'they asked us' }]);
+  expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({
+    what: 'budget close',
+    before: { buckets: 500, closed: 0 },
+    outcome: 'unknown',
+    error: expect.any(String) as string,
+  });
+
+  expect(await longwatch.budget.close('esi/many', 600_000)).toHaveLength(500);
+  await held(() => longwatch.budget.open('esi/many'));
+  expect((await closedKeys()).length).toBeLessThanOrEqual(300);
+  expect(await longwatch.budget.closedLimits()).toHaveLength(1);
+  const opened = await longwatch.budget.open('esi/many');
+  expect(opened.filter(({ closedMs }) => closedMs > 0)).toEqual([]);
+  expect(await longwatch.budget.closedLimits()).toEqual([]);
+  expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({ what: 'budget open', outcome: 'done' });
+});
+
 test('a limit is closed for all of its keys and opened for one, and the audit has both', async () => {
   const closed = await longwatch.budget.close('esi/group', 300_000, { why: 'they asked us' });
   expect(closed.map(({ closedReason }) => closedReason)).toEqual(['they asked us', 'they asked us']);

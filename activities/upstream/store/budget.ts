@@ -126,6 +126,20 @@ const LIST: Statement = {
          limit $7`,
 };
 
+const COUNT: Statement = {
+  name: 'budget-count',
+  text: `select count(*)::int as buckets, (count(*) filter (where closed_until > clock_timestamp()))::int as closed
+         from longwatch.budget where upstream = $1 and limit_name = $2`,
+};
+
+/** How many keys of a limit have a row, and how many of them are closed. */
+export async function countBuckets(
+  db: Queryable,
+  { upstream, limit }: Omit<BucketName, 'key'>,
+): Promise<{ buckets: number; closed: number }> {
+  return (await run<{ buckets: number; closed: number }>(db, COUNT, [upstream, limit]))[0]!;
+}
+
 /** One page for people, without a lock. */
 export function listBuckets(
   db: Queryable,

@@ -4,6 +4,7 @@
  */
 import { pino } from 'pino';
 import { Database } from '../../../../activities/lib/database';
+import { closeFollowing, closeWhole } from '../../../../activities/upstream/budget/by-hand';
 import { UpstreamSettings } from '../../../../activities/upstream/spend/settings';
 import type { PurseRow, Shortage, UpstreamLimit, Use } from '../../../../activities/upstream/budget/spender';
 import { resolveUpstream } from '../../../../config/resolve/upstream';
@@ -78,6 +79,19 @@ test('a bucket that is opened by itself stays open; the limit stays closed for t
   // Closed anew, all of them are.
   await longwatch.budget.close('up/all', 600_000);
   expect((await longwatch.budget.show('up/all:one')).closedMs).toBeGreaterThan(0);
+});
+
+test('a bucket that is opened by itself while its limit is still being closed stays open', async () => {
+  const a = await start('a');
+  for (const id of ['one', 'two']) (await a.taken({ id })).report(answer());
+  await a.budget.renewals.renewAll();
+  const names = ['one', 'two'].map((key) => ({ upstream: 'up', limit: 'all', key }));
+  await a.database.transaction((db) => closeWhole(db, names[0]!, 600, 'they asked us'));
+  await longwatch.budget.open('up/all:one');
+  const closed = await a.database.transaction((db) => closeFollowing(db, names));
+  expect(closed).toMatchObject([{ key: 'two', closedReason: 'they asked us' }]);
+  expect((await longwatch.budget.show('up/all:one')).closedMs).toBe(0);
+  expect(await a.database.transaction((db) => closeFollowing(db, names))).toEqual([]);
 });
 
 test('a limit of which nobody has spent yet is closed all the same; one that there is not is refused', async () => {

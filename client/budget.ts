@@ -142,7 +142,7 @@ export class BudgetHandle {
     const command = { what: 'budget close', bucket, why };
     const { key, ...limit } = nameOf(bucket);
     if (key !== undefined) return this.changeOne(command, (db, names) => closeByHand(db, names, seconds, reason));
-    return this.changeWhole(command, async () => {
+    return this.changeWhole(command, limit, async () => {
       await this.connections.transaction((db) => closeWhole(db, limit, seconds, reason));
       return this.eachPage(limit, closeFollowing);
     });
@@ -156,7 +156,7 @@ export class BudgetHandle {
     const command = { what: 'budget open', bucket, why };
     const { key, ...limit } = nameOf(bucket);
     if (key !== undefined) return this.changeOne(command, openByHand);
-    return this.changeWhole(command, async () => {
+    return this.changeWhole(command, limit, async () => {
       const opened = await this.eachPage(limit, openByHand);
       await this.connections.transaction((db) => openWhole(db, limit));
       return opened;
@@ -181,9 +181,9 @@ export class BudgetHandle {
   /** In portions, for a limit may have very many keys, and nodes wait for each row that is locked. */
   private async changeWhole(
     { what, bucket, why }: BucketCommand,
+    limit: LimitName,
     how: () => Promise<BucketSummary[]>,
   ): Promise<BucketSummary[]> {
-    const { key: _, ...limit } = nameOf(bucket);
     const before = await this.connections.transaction(async (db) =>
       (await isDeclared(db, limit)) ? countBuckets(db, limit) : undefined,
     );

@@ -89,16 +89,17 @@ test('of a limit of many keys few are locked at once: where one cannot be had, t
     keys.map((key) => ({ upstream: 'esi', limit: 'many', key, tokens: 10, window: 60, spent: 0 })),
   );
   const closedKeys = async () =>
-    (await stack.sql(
+    stack.sql<{ key: string }>(
       `select key from longwatch.budget where closed_until > now() and limit_name = 'many' order by key`,
-    )) as { key: string }[];
+    );
   const all = (await longwatch.budget.list({ limit: 'many', most: 500 })).map(({ key }) => key);
   /** While somebody has the last one. */
   const held = async (command: () => Promise<unknown>): Promise<void> => {
     await db.query('begin');
     await db.query(`select from longwatch.budget where limit_name = 'many' and key = $1 for update`, [all.at(-1)]);
-    await expect(command()).rejects.toThrow();
-    await db.query('rollback');
+    await expect(command())
+      .rejects.toThrow()
+      .finally(() => db.query('rollback'));
   };
   await held(() => longwatch.budget.close('esi/many', 600_000, { why: 'they asked us' }));
   const closed = (await closedKeys()).map(({ key }) => key);

@@ -288,6 +288,16 @@ describe('a clock of the database that is set', () => {
     expect(ownUsed(desk.bucket, desk.limit)).toBe(0);
   });
 
+  test('nor where the clock of the database is set forward as well', () => {
+    const desk = used();
+    const { era, at } = desk.bucket;
+    desk.reckoned = { ...reckoned(desk, 1, 2)!, lag: 0, isDoubtful: true };
+    desk.after(400).granted('a', { settled: 1_300, floor: 1_300, wants: 0 });
+    desk.reckoned = { era, least: at + 401, most: at + 402, lag: 0 };
+    desk.after(101).granted('b', { wants: 0 });
+    expect(ownUsed(desk.bucket, desk.limit)).toBeGreaterThanOrEqual(300);
+  });
+
   test('the windows of a calendar are those of the clock', () => {
     const day = 86_400;
     const desk = new Desk({

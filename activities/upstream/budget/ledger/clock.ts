@@ -44,9 +44,11 @@ export function goOn(bucket: Bucket, limit: Limit, { now, timeline, reckoned }: 
   if (reckoned?.era === bucket.era && !limit.windowStart) {
     const at = now + bucket.offset;
     const { lag = 0 } = bucket;
-    const least = reckoned.least - Math.max(0, lag - (reckoned.lag ?? lag));
+    // The bucket has missed so much of the time that has passed for this node.
+    const missed = Math.max(0, lag - (reckoned.lag ?? lag));
+    const [least, most] = [reckoned.least - missed, reckoned.most - missed];
     // Others may have seen more of it than this node did, whose machine may have been suspended.
-    const bounded = Math.min(Math.max(at, least), Math.max(reckoned.most, bucket.at));
+    const bounded = Math.min(Math.max(at, least), Math.max(most, bucket.at));
     bucket.offset += bounded - at;
     // Time that the bucket has missed stays missed: what is spent from now on is as young as its slot says.
     if (reckoned.isDoubtful && bounded < at) bucket.lag = lag + at - bounded;

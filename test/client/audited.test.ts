@@ -249,7 +249,7 @@ const INNER: Record<string, string[]> = {
   JobHandle: [...UNIT_PARTS, 'stored', 'requireThere'],
   DurableHandle: ['find', 'runAgain'],
   NodeHandle: ['seen', 'kept', 'refuseIfNotDrained', 'wish', 'requireTracker', 'unknown'],
-  BudgetHandle: ['change', 'unknown'],
+  BudgetHandle: ['changeOne', 'changeWhole', 'eachPage', 'unknown'],
   DeadLetters: ['act', 'carryOut', 'awaitTaken', 'filterValues'],
   MemberDeadLetters: ['act', 'valuesOf'],
   MemberHandle: ['ask', 'limitOf', 'timedOut'],

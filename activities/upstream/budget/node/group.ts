@@ -23,7 +23,7 @@ export interface GroupLimit {
   lowAt: number;
   /** Raised with each change of tokens or window. */
   version: number;
-  /** What answers cost lately, where that was more than the rule says; and the most of it that was adopted. */
+  /** The costs of answers lately that were more than the rule says; and the most of them that was adopted. */
   readonly raised: RaisedCost;
   greatest: number;
 }
@@ -189,7 +189,7 @@ export class Group {
     this.followCost();
   }
 
-  /** What answers cost lately; asked every now and then too, for a cost that was told once is forgotten. */
+  /** Reserves as much as answers cost lately. Called every second too, for a cost that was told once is forgotten. */
   followCost(): void {
     const { known } = this;
     if (!known) return;

@@ -8,7 +8,7 @@ import type { Answered, UpstreamLimit } from '../spender';
 import type { Verdict } from './place';
 
 const MS = 1_000;
-/** Where nobody knows the limit, no request is believed to cost more: no `greatestCost` is greater either. */
+/** No request is believed to cost more while nobody knows the limit: no `greatestCost` is greater either. */
 const GREATEST = 1_000_000;
 
 export interface LimitVerdict extends Verdict {

@@ -25,6 +25,8 @@ interface MovedPool {
   tracker: string;
   pool: number;
   pools: number;
+  /** Its members receive, by its options in force. */
+  receives: boolean;
 }
 
 /** @throws UnknownNodeError; RefusedError where that node would not keep it; TimedOutError, with what became of it */
@@ -80,10 +82,13 @@ function whyNot(node: NodeReport, tracker: string): string | undefined {
   return undefined;
 }
 
-/** Placement would not leave the pool there: the states of its members are newer than the code of that node. */
+/**
+ * Placement would not leave the pool there: the states of its members are newer than the code of that node. States that
+ * nothing receives any more are nobody's concern, as in `activities/tracker/shift/readable.ts`.
+ */
 async function whyUnread(
   connections: Connections,
-  { tracker, pool, pools }: MovedPool,
+  { tracker, pool, pools, receives }: MovedPool,
   to: string,
 ): Promise<string | undefined> {
   const { first, last } = slotsOf(pool, pools);
@@ -95,6 +100,7 @@ async function whyUnread(
   const newest = states?.newest ?? 0;
   if (canRead({ reads }, { kind: tracker, states: newest }) !== false) return undefined;
   const most = newestRead(reads, tracker);
+  if (most === undefined && !receives) return undefined;
   return most === undefined
     ? 'its config has no receive for the members of that tracker, and they have states'
     : `its code cannot read the states of the pool's members: the newest one has version ${newest}, and it reads up to ${most}; roll out the newer code there`;

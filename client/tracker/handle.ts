@@ -253,9 +253,10 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
    * RefusedError where that node would not keep it; TimedOutError, with what became of it
    */
   async move(pool: number, { to, why }: { to: string } & CommandOptions): Promise<MoveResult> {
-    const { pools } = await this.require();
+    const { pools, options } = await this.require();
     this.requirePool(pool, pools);
-    return movePool(this.connections, { tracker: this.name, pool, pools }, to, why);
+    const moved = { tracker: this.name, pool, pools, receives: options.receive !== undefined };
+    return movePool(this.connections, moved, to, why);
   }
 
   private makeAlike(

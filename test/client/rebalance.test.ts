@@ -66,6 +66,14 @@ test('older code is given no pool whose states it cannot read; what a node write
   expect((await longwatch.previewRebalance()).moves).toHaveLength(3);
 });
 
+/** The first one of eight pools has the first eighth of the slots, the second one has the fifth. */
+const writeStates = () =>
+  sql(
+    `insert into longwatch.life (tracker, id, slot, version, schema, state)
+     values ('things', 'of 0', $1, 1, 3, '0'), ('things', 'of 1', $2, 1, 2, '0')`,
+    [2 ** 29 - 1, 2 ** 31],
+  );
+
 test.each<[what: string, reads: Record<string, number> | undefined, refusal: RegExp | undefined]>([
   ['older code', { things: 2 }, /cannot read the states .* newest one has version 3, and it reads up to 2; roll out/],
   ['a config without a receive', {}, /config has no receive .* and they have states/],
@@ -74,12 +82,8 @@ test.each<[what: string, reads: Record<string, number> | undefined, refusal: Reg
 ])(
   'a pool whose members have states is not moved to %s, where that cannot read them',
   async (_what, reads, refusal) => {
-    // The first one of eight pools has the first eighth of the slots, the second one has the fifth.
-    await sql(
-      `insert into longwatch.life (tracker, id, slot, version, schema, state)
-     values ('things', 'of 0', $1, 1, 3, '0'), ('things', 'of 1', $2, 1, 2, '0')`,
-      [2 ** 29 - 1, 2 ** 31],
-    );
+    await sql(`update longwatch.tracker set options = options || '{"receive": {}}'`);
+    await writeStates();
     const moved = async (pool: number) => {
       // It was seen just now, however slow this machine is.
       await keep(sql, { name: 'b', placement: { reads } }, 'things', [7]);
@@ -91,6 +95,20 @@ test.each<[what: string, reads: Record<string, number> | undefined, refusal: Reg
     await expect(moved(1)).rejects.toThrow(isOther ? refusal : /its workflow does not run/);
   },
 );
+
+test.each<[what: string, reads: Record<string, number>, refusal: RegExp]>([
+  ['any node', {}, /its workflow does not run/],
+  [
+    'one that still has the code, and cannot read them',
+    { things: 2 },
+    /newest one has version 3, and it reads up to 2/,
+  ],
+])('what members had before their tracker received no more keeps no pool from %s', async (_what, reads, says) => {
+  await writeStates();
+  await keep(sql, { name: 'b', placement: { reads } }, 'things', [7]);
+  // As far as it goes without a workflow.
+  await expect(longwatch.tracker('things').move(0, { to: 'b' })).rejects.toThrow(says);
+});
 
 test('at rest nothing is moved, and no row is listed', async () => {
   await keep(sql, lives('b'), 'things', [4, 5, 6, 7]);

@@ -7,7 +7,7 @@
  * others have asked for already, counts as gone.
  */
 import { PLACEMENT } from './constants';
-import { fillAfter, hasFor, isFull, isLeaving, lowersImbalance, settledLoad } from './nodes';
+import { fillAfter, hasFor, isFull, isLeaving, lowersImbalance, mayHave, settledLoad } from './nodes';
 import { fairShares } from './shares';
 import type { Ask, Cluster, NodeLoad } from './types';
 
@@ -68,11 +68,11 @@ export function isTooMuch(cluster: Cluster, coming: number, beyond: number): boo
   return settledLoad(self) + coming > (1 + HALF_BAND) * share! + Math.max(poolSize, beyond);
 }
 
-/** The load, of the kinds that this node may keep, that leaves its peers without being asked for. */
+/** The load that this node may have, and that leaves its peers without being asked for. */
 function loadThatComesAnyway([self, ...peers]: Cluster): number {
   let load = 0;
   for (const peer of peers) {
-    for (const [kind, part] of peer.loads) if (isLeaving(peer, kind) && self.keeps.has(kind)) load += part;
+    for (const [kind, part] of peer.loads) if (isLeaving(peer, kind) && mayHave(self, peer, kind)) load += part;
   }
   return load;
 }

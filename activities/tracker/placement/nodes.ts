@@ -22,6 +22,18 @@ export function canRead({ reads }: Pick<NodeLoad, 'reads'>, { kind, states = 0 }
   return reads && (newestRead(reads, trackerOf(kind)) ?? 0) >= states;
 }
 
+/**
+ * The newest states that a node's pools of this kind have, as far as its row tells: those that its code writes. 0: they
+ * have none.
+ */
+export const statesOn = ({ writes }: Pick<NodeLoad, 'writes'>, kind: string): number =>
+  newestRead(writes, trackerOf(kind)) ?? 0;
+
+/** May it ever have the pools of this kind that `keeper` has? By its config, its label, and what its code reads. */
+export function mayHave(node: NodeLoad, keeper: NodeLoad, kind: string): boolean {
+  return node.keeps.has(kind) && canRead(node, { kind, states: statesOn(keeper, kind) }) !== false;
+}
+
 /** May it be given this pool by the node that keeps it? One that does not say what it reads may. */
 export function mayBeGiven(node: NodeLoad, pool: PlacedPool): boolean {
   return mayKeep(node, pool.kind) && canRead(node, pool) !== false;
@@ -66,7 +78,7 @@ export function settledLoad(node: NodeLoad): number {
 /** Does `giver` keep something that stays there, and that `asker` may keep as well? */
 export function hasFor(asker: NodeLoad, giver: NodeLoad): boolean {
   for (const [kind, load] of giver.loads) {
-    if (load > 0 && asker.keeps.has(kind) && !isLeaving(giver, kind)) return true;
+    if (load > 0 && mayHave(asker, giver, kind) && !isLeaving(giver, kind)) return true;
   }
   return false;
 }

@@ -247,7 +247,7 @@ export class Placer {
     return {
       ...this.settings,
       name: this.name,
-      reads: this.states.reads,
+      ...this.states,
       ...this.kept.totals(),
       shifts: this.pools.size,
       stale: false,

@@ -52,7 +52,7 @@ export interface WrittenRow {
    * By tracker whose members receive there: the newest version of a state that its code reads. Absent: it does not say.
    */
   readonly reads?: Readonly<Record<string, number>>;
-  /** The same: the version that its code writes. For the preview of balancing. */
+  /** The same: the version that its code writes. Its pools have such states, as far as others know. */
   readonly writes?: Readonly<Record<string, number>>;
 }
 

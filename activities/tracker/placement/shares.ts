@@ -2,19 +2,20 @@
  * Each node's fair share of the load: the answer that every other decision of placement compares with.
  *
  * Think of water: load is poured over the nodes that may keep it until all stand at the same level, where the level of
- * a node is its load against its weight. A node at its limit takes no more, and the rest rises over the others. If
- * all are at their limits, the rest is levelled in the same way, by what each has above its limit. Pools that only some
- * nodes may keep (a label, a tracker that not all define) are a *group* of their own. The nodes that stand highest with
- * what only they may keep have just that; the other groups are poured over the other nodes, and so on. So nobody's
- * level can be lowered without raising one that is higher. A pool is not divided. So a node with a pool that is larger
- * than its share has that pool as its share, and the rest is levelled over the others.
+ * a node is its load against its weight. A node at its limit takes no more, and the rest rises over the others. If all
+ * are at their limits, the rest is levelled in the same way, by what each has above its limit. Pools that only some
+ * nodes may keep (a label, a tracker that not all define, states that only newer code reads) are a *group* of their
+ * own. The nodes that stand highest with what only they may keep have just that; the other groups are poured over the
+ * other nodes, and so on. So nobody's level can be lowered without raising one that is higher. A pool is not divided.
+ * So a node with a pool that is larger than its share has that pool as its share, and the rest is levelled over the
+ * others.
  */
-import { isLeaving } from './nodes';
+import { canRead, isLeaving, statesOn } from './nodes';
 import type { Cluster, PlacedPool } from './types';
 
 export interface ShareOptions {
   /** A pool that nobody keeps yet, and that counts as well. */
-  extra?: Pick<PlacedPool, 'kind' | 'size'>;
+  extra?: Pick<PlacedPool, 'kind' | 'size' | 'states'>;
   /**
    * Leave out what drained nodes will give: what each node has a share of now. By default it counts: what each will
    * have in the end.
@@ -37,9 +38,17 @@ const PIN_WEIGHT = 0.5;
 /** 2^-60 of the highest level is below the precision of a number. */
 const BISECTIONS = 60;
 
+/** The load of one kind whose states are of one version. */
+interface Part {
+  kind: string;
+  states: number;
+  load: number;
+}
+
 /** Pools that the same nodes may keep. */
 interface Group {
-  kinds: Set<string>;
+  /** The keys of its parts (`partOf`). */
+  parts: Set<string>;
   /** Indices of these nodes. */
   able: number[];
   load: number;
@@ -58,7 +67,7 @@ interface Division {
  */
 export function fairShares(cluster: Cluster, options: ShareOptions = {}): number[] {
   const division = divide(cluster, options);
-  const pinned = new Map<number, { size: number; kind: string }>();
+  const pinned = new Map<number, Pinned>();
   let shares = level(division, pinned);
   for (let round = 0; round < PIN_ROUNDS; round++) {
     if (!pinLarge(cluster, shares, pinned)) break;
@@ -68,24 +77,27 @@ export function fairShares(cluster: Cluster, options: ShareOptions = {}): number
 }
 
 function divide(cluster: Cluster, { extra, withoutLeaving }: ShareOptions): Division {
-  const byKind = new Map<string, number>();
-  const add = (kind: string, load: number): void => void byKind.set(kind, (byKind.get(kind) ?? 0) + load);
+  const parts = new Map<string, Part>();
+  const add = (kind: string, states: number, load: number): void => {
+    const part = partOf(kind, states);
+    parts.set(part, { kind, states, load: (parts.get(part)?.load ?? 0) + load });
+  };
   let shifts = 0;
   for (const node of cluster) {
     shifts += node.shifts;
     for (const [kind, load] of node.loads) {
-      if (load > 0 && !(withoutLeaving && isLeaving(node, kind))) add(kind, load);
+      if (load > 0 && !(withoutLeaving && isLeaving(node, kind))) add(kind, statesOn(node, kind), load);
     }
   }
   if (extra) {
-    add(extra.kind, extra.size);
+    add(extra.kind, extra.states ?? 0, extra.size);
     shifts++;
   }
   let load = 0;
-  for (const part of byKind.values()) load += part;
+  for (const part of parts.values()) load += part.load;
   const poolSize = load / Math.max(1, shifts);
   return {
-    groups: groupKinds(cluster, byKind),
+    groups: groupParts(cluster, parts),
     weights: cluster.map((node) => node.weight),
     limits: cluster.map((node) => limitOf(node.loadLimit, node.places, poolSize)),
   };
@@ -96,49 +108,60 @@ function limitOf(loadLimit: number, places: number, poolSize: number): number {
   return places === Infinity ? loadLimit : Math.min(loadLimit, places * poolSize);
 }
 
+const partOf = (kind: string, states: number): string => `${kind} ${states}`;
+
 /**
- * Kinds that the same nodes may keep are one group. Sorted, so that the order of nodes and kinds in the rows changes
+ * Parts that the same nodes may keep are one group. Sorted, so that the order of nodes and kinds in the rows changes
  * nothing.
  */
-function groupKinds(cluster: Cluster, byKind: ReadonlyMap<string, number>): Group[] {
+function groupParts(cluster: Cluster, parts: ReadonlyMap<string, Part>): Group[] {
   const groups = new Map<string, Group>();
-  for (const kind of [...byKind.keys()].sort()) {
+  for (const part of [...parts.keys()].sort()) {
+    const { kind, states, load } = parts.get(part)!;
     const able: number[] = [];
     cluster.forEach((node, index) => {
-      if (node.up && node.keeps.has(kind)) able.push(index);
+      if (node.up && node.keeps.has(kind) && canRead(node, { kind, states }) !== false) able.push(index);
     });
     // Nobody may keep it: it is nobody's share.
     if (able.length === 0) continue;
     const key = able.join();
-    const group = groups.get(key) ?? { kinds: new Set(), able, load: 0 };
-    group.kinds.add(kind);
-    group.load += byKind.get(kind)!;
+    const group = groups.get(key) ?? { parts: new Set(), able, load: 0 };
+    group.parts.add(part);
+    group.load += load;
     groups.set(key, group);
   }
   return [...groups.values()];
 }
 
-/** @returns whether a pool was found that is larger than the share of its node */
-function pinLarge(cluster: Cluster, shares: readonly number[], pinned: Map<number, { size: number; kind: string }>) {
+/** A pool that is larger than the share of its node. */
+interface Pinned {
+  size: number;
+  part: string;
+}
+
+/** @returns whether one was found */
+function pinLarge(cluster: Cluster, shares: readonly number[], pinned: Map<number, Pinned>): boolean {
   let greatest = 0;
   for (const node of cluster) if (node.up) greatest = Math.max(greatest, node.weight);
   let found = false;
-  cluster.forEach(({ up, largest, weight, keeps, loads }, index) => {
+  cluster.forEach((node, index) => {
+    const { up, largest, weight, keeps, loads } = node;
     if (!up || !largest || pinned.has(index) || !keeps.has(largest.kind)) return;
     if (largest.size <= shares[index]! * (1 + 1e-9) || weight < greatest * PIN_WEIGHT) return;
     // A row whose parts do not fit each other gives no more than there is.
-    pinned.set(index, { kind: largest.kind, size: Math.min(largest.size, loads.get(largest.kind) ?? 0) });
+    const part = partOf(largest.kind, statesOn(node, largest.kind));
+    pinned.set(index, { part, size: Math.min(largest.size, loads.get(largest.kind) ?? 0) });
     found = true;
   });
   return found;
 }
 
-function level(division: Division, pinned: ReadonlyMap<number, { size: number; kind: string }>): number[] {
+function level(division: Division, pinned: ReadonlyMap<number, Pinned>): number[] {
   const { weights, limits } = division;
   const shares = new Array<number>(weights.length).fill(0);
   let open = division.groups.map((group) => ({ ...group }));
   for (const [index, pool] of pinned) {
-    const group = open.find(({ kinds }) => kinds.has(pool.kind));
+    const group = open.find(({ parts }) => parts.has(pool.part));
     if (!group) continue;
     shares[index] = Math.min(pool.size, group.load);
     group.load -= shares[index];

@@ -67,6 +67,8 @@ export interface NodeLoad {
    * say, for it is of an earlier release.
    */
   readonly reads?: Readonly<Record<string, number>>;
+  /** The same: the version that its code writes. Its pools count as written by it. */
+  readonly writes?: Readonly<Record<string, number>>;
   /** false: it is drained. It takes nothing, and gives all. */
   readonly up: boolean;
   /** Nothing was heard of it for some seconds, or it cannot reach Temporal: counted, never given anything. */

@@ -97,6 +97,7 @@ export function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
     loadLimit: row.loadLimit ?? Infinity,
     keeps: new Set(row.keeps),
     reads: row.reads,
+    writes: row.writes,
     up: row.up,
     stale: row.cutOff || ageOf(row, nowMs) >= PLACEMENT.staleMs,
     hot: row.hot,

@@ -130,3 +130,19 @@ simulate(
     histories: 80,
   },
 );
+
+test('nodes of the newer release share what the older one cannot read, and that one does not ask for it', () => {
+  const cluster = new SimulatedCluster({ draw: new Draws(7), pools: equalPools(12) });
+  const { placer: older } = cluster.join('old', { up: false }, [], RELEASES.one);
+  cluster.join('a', {}, [], RELEASES.two);
+  rest(cluster);
+  cluster.resume('old');
+  cluster.join('b', {}, [], RELEASES.two);
+  rest(cluster);
+  const kept = cluster.living.map(({ name, placer }) => [name, placer.pools.size]);
+  expect(Object.fromEntries(kept)).toEqual({ old: 0, a: 6, b: 6 });
+  for (let seconds = 0; seconds < 30; seconds++) {
+    cluster.run(1_000);
+    expect(older.row(cluster.now).ask).toBeNull();
+  }
+});

@@ -144,3 +144,35 @@ describe('large pools', () => {
     ]);
   });
 });
+
+describe('states that only newer code can read', () => {
+  const release = (name: string, version: number, pools: number, more: Partial<DrawnNode> = {}) =>
+    nodeWith(name, times(pools, 10), { reads: { eve: version }, writes: { eve: version }, ...more });
+  const shares = (...nodes: DrawnNode[]): number[] => fairShares(nodes as unknown as DrawnCluster).map(Math.round);
+
+  test('are the share of those that have it alone, and what older code has written is everybody’s', () => {
+    expect(shares(release('a', 2, 8), release('b', 2, 4), release('old', 1, 0))).toEqual([60, 60, 0]);
+    expect(shares(release('a', 2, 9), release('b', 2, 0), release('old', 1, 3))).toEqual([45, 45, 30]);
+    expect(shares(release('a', 2, 0), release('b', 2, 0), release('old', 1, 12))).toEqual([40, 40, 40]);
+  });
+
+  test('a way back makes them everybody’s, and so does a release that does not say what it reads', () => {
+    expect(shares(release('a', 2, 12), release('old', 1, 0, { reads: { eve: 2 } }))).toEqual([60, 60]);
+    expect(shares(release('a', 2, 12), release('old', 1, 0, { reads: undefined, writes: undefined }))).toEqual([
+      ...[60, 60],
+    ]);
+  });
+
+  test('a drained node has some that are nobody’s share, and a large pool is the right of its node as ever', () => {
+    expect(shares(release('a', 2, 9, { up: false }), release('old', 1, 3))).toEqual([0, 30]);
+    const large = { reads: { eve: 2 }, writes: { eve: 2 } };
+    expect(shares(nodeWith('a', [90], large), release('b', 2, 3), release('old', 1, 3))).toEqual([90, 30, 30]);
+  });
+
+  test('a pool that comes counts with the states that it has', () => {
+    const cluster: DrawnCluster = [release('a', 2, 0), release('old', 1, 0)];
+    const extra = { kind: 'eve', size: 100 };
+    expect(fairShares(cluster, { extra: { ...extra, states: 2 } }).map(Math.round)).toEqual([100, 0]);
+    expect(fairShares(cluster, { extra }).map(Math.round)).toEqual([50, 50]);
+  });
+});

@@ -4,6 +4,7 @@
  */
 import { knownStates } from '../../../activities/tracker/member/loading';
 import { canRead, mayBeGiven } from '../../../activities/tracker/placement/nodes';
+import { askFor } from '../../../activities/tracker/placement/asks';
 import { Placer } from '../../../activities/tracker/placement/placer';
 import { previewBalance } from '../../../activities/tracker/placement/preview';
 import { mayTake, type Offer } from '../../../activities/tracker/placement/take';
@@ -125,4 +126,24 @@ test('the preview of balancing gives older code nothing that it cannot read, and
   ]);
   expect(balanced.stuck).toEqual([]);
   expect(preview({ up: false }).stuck.map(({ id }) => id)).toEqual(['eve/0', 'eve/1', 'eve/2', 'eve/3']);
+});
+
+describe('asks among releases', () => {
+  const release = (name: string, version: number, pools: number, more = {}) =>
+    nodeWith(name, times(pools, 10), { reads: { eve: version }, writes: { eve: version }, ...more });
+
+  test('a node of the newer code asks another one of it for half, whatever an older one lacks', () => {
+    expect(askFor([release('b', 2, 4), release('a', 2, 8), release('old', 1, 0)])?.from).toEqual(new Map([['a', 20]]));
+  });
+
+  test('an older node asks nobody for what it cannot read', () => {
+    expect(askFor([release('old', 1, 0), release('a', 2, 6), release('b', 2, 6)])).toBeUndefined();
+    const ask = askFor([release('old', 1, 0), release('a', 2, 9), release('older', 1, 4)]);
+    expect(ask?.from).toEqual(new Map([['older', 20]]));
+  });
+
+  test('an older node does not wait for what a drained newer one gives to others', () => {
+    const drained = release('a', 2, 9, { up: false });
+    expect(askFor([release('old', 1, 0), drained, release('older', 1, 4)])?.from).toEqual(new Map([['older', 20]]));
+  });
 });

@@ -3,7 +3,9 @@
  * stays where it is.
  */
 import { claimNode } from '../../activities/tracker/store/nodes';
+import type { Node } from '../../activities/tracker/shift/node';
 import { eventually, Stack } from '../support/stack';
+import { stopwatch } from '../support/stopwatch';
 import { Nodes, trackerOf } from './nodes-kit';
 
 let stack: Stack;
@@ -18,6 +20,12 @@ const keep = (kept: Record<string, number>) =>
   eventually(`they keep ${JSON.stringify(kept)}`, () => {
     const now = cluster.kept();
     return Object.entries(kept).every(([name, pools]) => now[name] === pools);
+  });
+/** Also on a machine that stood still, after which a node asks for nothing until it has heard of PostgreSQL again. */
+const asks = (node: Node, shared: boolean, own: boolean) =>
+  eventually(`it asks: ${JSON.stringify({ shared, own })}`, () => {
+    const { opens } = node;
+    return opens.shared === shared && opens.own === own;
   });
 const endsOf = (end: string) => cluster.ended.filter((one) => one.end === end);
 const metric = async (node: string, name: string) =>
@@ -69,10 +77,10 @@ test('drained by hand it gives all and takes nothing, at once; resumed it has it
   await eventually('all are kept', () => cluster.kept().one! + cluster.kept().two! === 8);
   await cluster.want('one', 'drained_at = now()');
   await keep({ one: 0, two: 8 });
-  expect(one.opens).toEqual({ shared: false, own: true });
+  await asks(one, false, true);
   await cluster.want('one', 'drained_at = null');
   await keep({ one: 4, two: 4 });
-  expect(one.opens).toEqual({ shared: true, own: true });
+  await asks(one, true, true);
 });
 
 test('while Temporal is away nobody gives a pool, which nobody could take then; when it is back it is given', async () => {
@@ -118,11 +126,15 @@ test('a node that ends hands its pools to the others by name; the last one hands
   await cluster.open(equal(8));
   await eventually('all are kept', () => cluster.kept().one! + cluster.kept().two! === 8);
   await keep({ one: 4, two: 4 });
+  const [began, ran] = [performance.now(), stopwatch()];
   one.drain();
   await keep({ one: 0, two: 8 });
+  const stoodStill = performance.now() - began - ran() > 1_000;
   const given = cluster.ended.filter(({ node, end }) => node === 'one' && end === 'handed back');
-  expect(given.map(({ to }) => to)).toEqual(['two', 'two', 'two', 'two']);
-  expect(one.opens).toEqual({ shared: false, own: true });
+  expect(given).toHaveLength(4);
+  // On a machine that stood still it has heard of nobody for a while, and hands them back.
+  for (const { to } of given) expect(['two', ...(stoodStill ? [undefined] : [])]).toContain(to);
+  await asks(one, false, true);
   // One was sent to it before the others knew that it ends.
   cluster.wanted = 'one';
   const [sent] = two.shifts;
@@ -159,13 +171,15 @@ test('TR-M13: a node without the tracker, or without its label, hands the pool o
   await cluster.add('other', { trackers: [trackerOf('another')], labels: ['gpu'] });
   await cluster.add('plain');
   await cluster.open(equal(3));
-  await eventually('nobody may keep them', () => cluster.failed.length > 6);
-  const said = (node: string) => cluster.failed.filter((one) => one.node === node);
+  // Not those that came while a node had not heard of PostgreSQL, on a machine that stood still.
+  const declined = () => cluster.failed.filter(({ nextRetryDelay }) => nextRetryDelay !== '100ms');
+  const said = (node: string) => declined().filter((one) => one.node === node);
+  await eventually('nobody may keep them', () => said('other').length > 2 && said('plain').length > 2);
   expect(new Set(said('other').map(({ type }) => type))).toEqual(new Set(['NotDefinedHere']));
   expect(new Set(said('plain').map(({ type }) => type))).toEqual(new Set(['Declined']));
   // Offered again soon, and later each time.
-  expect(cluster.failed[0]!.nextRetryDelay).toBe(250);
-  expect(Math.max(...cluster.failed.map(({ nextRetryDelay }) => Number(nextRetryDelay)))).toBeLessThanOrEqual(5_000);
+  expect(Math.min(...declined().map(({ nextRetryDelay }) => Number(nextRetryDelay)))).toBe(250);
+  expect(Math.max(...declined().map(({ nextRetryDelay }) => Number(nextRetryDelay)))).toBeLessThanOrEqual(5_000);
   await cluster.add('able', { labels: ['gpu'] });
   await keep({ able: 3 });
   expect(endsOf('redirected').every(({ to }) => to === 'able')).toBe(true);
@@ -231,7 +245,7 @@ test('a node that cannot reach PostgreSQL asks for nothing, and does again when 
     .spyOn(cluster.databases.get(one)!, 'transaction')
     .mockImplementation(() => Promise.reject(new Error('away')));
   await eventually('it asks for nothing', () => changes.at(-1) === false);
-  expect(one.opens).toEqual({ shared: false, own: false });
+  await asks(one, false, false);
   away.mockRestore();
   await eventually('it asks again', () => one.opens.shared && one.opens.own);
   expect(changes.at(-1)).toBe(true);

@@ -30,12 +30,39 @@ interface Came {
 
 let stack: PoolStack;
 let came: Came[];
+/** The pools of this test that run. */
+const started: WorkflowHandle[] = [];
+/** Has a node that stands still go on. */
+let thaw = () => undefined as void;
 beforeAll(async () => {
   stack = await PoolStack.start();
 });
 beforeEach(() => (came = []));
-afterEach(() => stack.endWorkers());
+afterEach(() => end());
 afterAll(() => stack?.close());
+
+/** Nothing of a test comes to the next one. */
+async function end(): Promise<void> {
+  // Most have ended by the test itself.
+  for (const pool of started.splice(0)) await pool.terminate().catch(() => undefined);
+  thaw();
+  await stack.endWorkers();
+}
+
+/** A node has a second to take what was sent to it, and a busy machine may need longer: then it is tried once more. */
+const TRIES = 3;
+async function inTime(tracker: string, scenario: (tracker: string) => Promise<void>): Promise<void> {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await scenario(`${tracker}-${tried}`);
+    } catch (error) {
+      const waits = came.slice(1).map(({ atMs }, at) => atMs - came[at]!.atMs);
+      if (tried === TRIES || Math.max(0, ...waits) < 1_000) throw error;
+      await end();
+      came = [];
+    }
+  }
+}
 
 type Answer = (input: ShiftInput, count: number) => Promise<ShiftResult> | ShiftResult;
 
@@ -68,105 +95,113 @@ async function startPool(
   await stack.worker({ openPool, shift: noting(shared), ...more }, sharedShiftQueue());
   const workflowId = poolWorkflowId(tracker, 0);
   const args = [{ tracker, pool: 0 }];
-  return stack.client.workflow.start('pool', { workflowId, taskQueue: POOL_QUEUE, args });
+  const pool = await stack.client.workflow.start('pool', { workflowId, taskQueue: POOL_QUEUE, args });
+  started.push(pool);
+  return pool;
 }
 
 const arrived = (count: number) => eventually(`${count} shifts have come`, () => came.length >= count && came);
 const queues = () => came.map(({ queue }) => queue);
 
-test('a pool is born by the shared queue, and stays with the node that its shift names, through continue-as-new too', async () => {
-  const stays: Answer = (_input, count) =>
-    count < 4 ? result({ end: 'elapsed', node: 'a', to: 'a' }) : keeping('a')(_input, count);
-  await stack.node('a', noting(stays));
-  const pool = await startPool('stays', stays, { historyEvents: 20 });
-  await arrived(4);
-  expect(queues()).toEqual([sharedShiftQueue(), ...Array.from({ length: 3 }, () => nodeShiftQueue('a'))]);
-  expect(came[0]!.input).toEqual({ tracker: 'stays', pool: 0, shift: 1, durationMs: expect.any(Number) as number });
-  expect(came[1]!.input).toMatchObject({ from: 'a' });
-  expect(came[1]!.input.hops).toBeUndefined();
-  const [{ runId }] = [await pool.describe()];
-  // Its history fills up, and the next run starts where the last one ended.
-  for (let i = 0; i < 12; i++) await pool.signal(wakeSignal, {});
-  await arrived(5);
-  expect(queues().at(-1)).toBe(nodeShiftQueue('a'));
-  expect((await pool.describe()).runId).not.toBe(runId);
-  await pool.terminate();
-});
+test('a pool is born by the shared queue, and stays with the node that its shift names, through continue-as-new too', () =>
+  inTime('stays', async (tracker) => {
+    const stays: Answer = (_input, count) =>
+      count < 4 ? result({ end: 'elapsed', node: 'a', to: 'a' }) : keeping('a')(_input, count);
+    await stack.node('a', noting(stays));
+    const pool = await startPool(tracker, stays, { historyEvents: 20 });
+    await arrived(4);
+    expect(queues()).toEqual([sharedShiftQueue(), ...Array.from({ length: 3 }, () => nodeShiftQueue('a'))]);
+    expect(came[0]!.input).toEqual({ tracker, pool: 0, shift: 1, durationMs: expect.any(Number) as number });
+    expect(came[1]!.input).toMatchObject({ from: 'a' });
+    expect(came[1]!.input.hops).toBeUndefined();
+    const [{ runId }] = [await pool.describe()];
+    // Its history fills up, and the next run starts where the last one ended.
+    for (let i = 0; i < 12; i++) await pool.signal(wakeSignal, {});
+    await arrived(5);
+    expect(queues().at(-1)).toBe(nodeShiftQueue('a'));
+    expect((await pool.describe()).runId).not.toBe(runId);
+    await pool.terminate();
+  }));
 
-test('a redirected pool is at its place at once; hops, since when and from whom are told', async () => {
-  await stack.node('b', noting((_input, count) => (count < 5 ? result({ end: 'redirected', node: 'b', to: 'c', ranMs: 0, members: 0 }) : keeping('b')(_input, count)))); // prettier-ignore
-  await stack.node('c', noting((_input, count) => (count === 3 ? result({ end: 'moved', node: 'c', to: 'b' }) : keeping('c')(_input, count)))); // prettier-ignore
-  const pool = await startPool('handed', () => result({ end: 'redirected', node: 'a', to: 'b', ranMs: 0, members: 0 }));
-  await arrived(5);
-  expect(queues()).toEqual([sharedShiftQueue(), ...['b', 'c', 'b', 'c'].map(nodeShiftQueue)]);
-  const told = came.map(({ input: { hops, from } }) => [hops, from]);
-  // Given away by c, so counted anew; then redirected once more.
-  expect(told).toEqual([[undefined, undefined], [1, undefined], [2, undefined], [1, 'c'], [2, 'c']]); // prettier-ignore
-  expect(came[1]!.input.waitedMs).toBe(0);
-  expect(came[2]!.input.waitedMs).toBeGreaterThan(0);
-  // Nobody waits between them: five starts take less than the second for which a node may leave one alone.
-  expect(came[4]!.atMs - came[0]!.atMs).toBeLessThan(5 * 1_000);
-  expect((await pool.query(poolStatusQuery)).members).toBe(1);
-  await pool.terminate();
-});
+test('a redirected pool is at its place at once; hops, since when and from whom are told', () =>
+  inTime('handed', async (tracker) => {
+    await stack.node('b', noting((_input, count) => (count < 5 ? result({ end: 'redirected', node: 'b', to: 'c', ranMs: 0, members: 0 }) : keeping('b')(_input, count)))); // prettier-ignore
+    await stack.node('c', noting((_input, count) => (count === 3 ? result({ end: 'moved', node: 'c', to: 'b' }) : keeping('c')(_input, count)))); // prettier-ignore
+    const pool = await startPool(tracker, () =>
+      result({ end: 'redirected', node: 'a', to: 'b', ranMs: 0, members: 0 }),
+    );
+    await arrived(5);
+    expect(queues()).toEqual([sharedShiftQueue(), ...['b', 'c', 'b', 'c'].map(nodeShiftQueue)]);
+    const told = came.map(({ input: { hops, from } }) => [hops, from]);
+    // Given away by c, so counted anew; then redirected once more.
+    expect(told).toEqual([[undefined, undefined], [1, undefined], [2, undefined], [1, 'c'], [2, 'c']]); // prettier-ignore
+    expect(came[1]!.input.waitedMs).toBe(0);
+    expect(came[2]!.input.waitedMs).toBeGreaterThan(0);
+    // Nobody waits between them: five starts take less than the second for which a node may leave one alone.
+    expect(came[4]!.atMs - came[0]!.atMs).toBeLessThan(5 * 1_000);
+    expect((await pool.query(poolStatusQuery)).members).toBe(1);
+    await pool.terminate();
+  }));
 
-test('a node that does not take a pool within a second loses it to the shared queue, and so does one that fails', async () => {
-  await stack.node('dying', noting(() => { throw new Error('it broke'); })); // prettier-ignore
-  const to = ['nobody', 'dying', 'silent'];
-  const shared: Answer = (input, count) => {
-    const next = to.shift();
-    return next === undefined ? keeping('a')(input, count) : result({ end: 'moved', node: 'a', to: next });
-  };
-  let thaw!: (late: ShiftResult) => void;
-  const frozen = new Promise<ShiftResult>((resolve) => (thaw = resolve));
-  await stack.node(
-    'silent',
-    noting(() => frozen),
-  );
-  const pool = await startPool('falls-back', shared, { heartbeatTimeoutMs: 1_000 });
-  await arrived(6);
-  expect(queues()).toEqual([
-    sharedShiftQueue(),
-    // 'nobody' is the name of no node.
-    sharedShiftQueue(),
-    nodeShiftQueue('dying'),
-    sharedShiftQueue(),
-    nodeShiftQueue('silent'),
-    sharedShiftQueue(),
-  ]);
-  expect(came.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1, 1]);
-  const told = came.map(({ input: { hops, from } }) => [hops, from]);
-  // It goes on waiting where it was not taken; a failure, or the death of its node, begins anew.
-  expect(told).toEqual([[undefined, undefined], [1, 'a'], [1, 'a'], [undefined, undefined], [1, 'a'], [undefined, undefined]]); // prettier-ignore
-  expect(came[1]!.input.waitedMs).toBeGreaterThanOrEqual(1_000);
-  expect(came[1]!.atMs - came[0]!.atMs).toBeLessThan(4_000);
-  // No pause after a failure: Temporal itself tries again what comes by the shared queue.
-  expect(came[3]!.atMs - came[2]!.atMs).toBeLessThan(2_000);
-  expect((await pool.query(poolStatusQuery)).unbegun).toBeUndefined();
-  await pool.terminate();
-  thaw(result({ end: 'elapsed', node: 'silent' }));
-});
+test('a node that does not take a pool within a second loses it to the shared queue, and so does one that fails', () =>
+  inTime('falls-back', async (tracker) => {
+    await stack.node('dying', noting(() => { throw new Error('it broke'); })); // prettier-ignore
+    const to = ['nobody', 'dying', 'silent'];
+    const shared: Answer = (input, count) => {
+      const next = to.shift();
+      return next === undefined ? keeping('a')(input, count) : result({ end: 'moved', node: 'a', to: next });
+    };
+    const frozen = new Promise<ShiftResult>(
+      (resolve) => (thaw = () => resolve(result({ end: 'elapsed', node: 'silent' }))),
+    );
+    await stack.node(
+      'silent',
+      noting(() => frozen),
+    );
+    const pool = await startPool(tracker, shared, { heartbeatTimeoutMs: 1_000 });
+    await arrived(6);
+    expect(queues()).toEqual([
+      sharedShiftQueue(),
+      // 'nobody' is the name of no node.
+      sharedShiftQueue(),
+      nodeShiftQueue('dying'),
+      sharedShiftQueue(),
+      nodeShiftQueue('silent'),
+      sharedShiftQueue(),
+    ]);
+    expect(came.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1, 1]);
+    const told = came.map(({ input: { hops, from } }) => [hops, from]);
+    // It goes on waiting where it was not taken; a failure, or the death of its node, begins anew.
+    expect(told).toEqual([[undefined, undefined], [1, 'a'], [1, 'a'], [undefined, undefined], [1, 'a'], [undefined, undefined]]); // prettier-ignore
+    expect(came[1]!.input.waitedMs).toBeGreaterThanOrEqual(1_000);
+    expect(came[1]!.atMs - came[0]!.atMs).toBeLessThan(4_000);
+    // No pause after a failure: Temporal itself tries again what comes by the shared queue.
+    expect(came[3]!.atMs - came[2]!.atMs).toBeLessThan(2_000);
+    expect((await pool.query(poolStatusQuery)).unbegun).toBeUndefined();
+    await pool.terminate();
+  }));
 
-test('an operator moves a pool: its shift ends, and the next one is on that node, as one that must be taken', async () => {
-  await stack.node('b', noting(keeping('b')));
-  const pool = await startPool('moved-by-hand', keeping('a'));
-  await arrived(1);
-  // A message that names no node is passed over.
-  for (const garbage of [undefined, null, 7, {}, { to: 7 }, { to: ' ' }, { to: 'x\0' }]) {
-    await pool.signal('move', garbage);
-  }
-  await pool.signal(moveSignal, { to: 'b' });
-  await arrived(2);
-  expect(came[1]).toMatchObject({ queue: nodeShiftQueue('b'), input: { hops: 2, from: 'a', shift: 2 } });
-  const status = await pool.query(poolStatusQuery);
-  expect(status).toMatchObject({ queue: nodeShiftQueue('b'), state: 'on shift' });
-  expect(status.wanted).toBeUndefined();
-  // The node does not take it: the shared queue has it as always.
-  await pool.signal(moveSignal, { to: 'nobody' });
-  await arrived(3);
-  expect(came[2]).toMatchObject({ queue: sharedShiftQueue(), input: { hops: 2, from: 'b' } });
-  await pool.terminate();
-});
+test('an operator moves a pool: its shift ends, and the next one is on that node, as one that must be taken', () =>
+  inTime('moved-by-hand', async (tracker) => {
+    await stack.node('b', noting(keeping('b')));
+    const pool = await startPool(tracker, keeping('a'));
+    await arrived(1);
+    // A message that names no node is passed over.
+    for (const garbage of [undefined, null, 7, {}, { to: 7 }, { to: ' ' }, { to: 'x\0' }]) {
+      await pool.signal('move', garbage);
+    }
+    await pool.signal(moveSignal, { to: 'b' });
+    await arrived(2);
+    expect(came[1]).toMatchObject({ queue: nodeShiftQueue('b'), input: { hops: 2, from: 'a', shift: 2 } });
+    const status = await pool.query(poolStatusQuery);
+    expect(status).toMatchObject({ queue: nodeShiftQueue('b'), state: 'on shift' });
+    expect(status.wanted).toBeUndefined();
+    // The node does not take it: the shared queue has it as always.
+    await pool.signal(moveSignal, { to: 'nobody' });
+    await arrived(3);
+    expect(came[2]).toMatchObject({ queue: sharedShiftQueue(), input: { hops: 2, from: 'b' } });
+    await pool.terminate();
+  }));
 
 test('a pool with a label goes by the queue of its nodes, and a shift that none of them begins is reported and asked for again', async () => {
   const noted: { pool: number; unbegun: Unbegun }[] = [];

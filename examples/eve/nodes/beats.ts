@@ -6,6 +6,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { EVERY_MS, NODE_HEADER } from './settings';
 import type { Gap } from './gaps';
+import { Standstill } from './standstill';
 
 /** Later than that is worth a note. Milliseconds. */
 const NOTED_MS = 500;
@@ -15,6 +16,8 @@ interface Beat {
   at: number;
   node: string;
   longestMs: number;
+  /** As `Standstill.look` said it then. */
+  stoodMs: number;
 }
 
 export class Beats {
@@ -23,12 +26,15 @@ export class Beats {
   /** The times without a request that are longer than they are on a good day. */
   readonly gaps: Gap[] = [];
   requests = 0;
+  private readonly standstill = new Standstill();
   /** The measuring begins here: what was before it, the start and the adding, is not a gap. */
   private since = Infinity;
+  private stoodBefore = 0;
 
   /** @param host the address of this machine that it listens on. @returns where it is asked from this machine */
   async start(host: string): Promise<string> {
     this.server.keepAliveTimeout = 60_000;
+    this.standstill.start();
     await new Promise<void>((listening) => this.server.listen(0, host, listening));
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
@@ -39,6 +45,7 @@ export class Beats {
 
   begin(now: number): void {
     this.since = now;
+    this.stoodBefore = this.standstill.look();
     this.requests = 0;
     for (const beat of this.ids.values()) beat.longestMs = 0;
   }
@@ -54,7 +61,13 @@ export class Beats {
     return [...this.ids.values()].map(({ longestMs }) => longestMs).sort((a, b) => a - b);
   }
 
+  /** Milliseconds of the measured time in which this process stood still, with its machine. */
+  get stoodStillMs(): number {
+    return Math.round(this.standstill.look() - this.stoodBefore);
+  }
+
   close(): Promise<void> {
+    this.standstill.stop();
     this.server.closeAllConnections();
     return new Promise((closed) => this.server.close(() => closed()));
   }
@@ -73,12 +86,13 @@ export class Beats {
     this.requests++;
     const beat = this.ids.get(id);
     if (beat === undefined) {
-      this.ids.set(id, { n: 1, at: now, node, longestMs: 0 });
+      this.ids.set(id, { n: 1, at: now, node, longestMs: 0, stoodMs: this.standstill.look() });
       return 1;
     }
     this.look(id, beat, now, node);
     beat.at = now;
     beat.node = node;
+    beat.stoodMs = this.standstill.look();
     return ++beat.n;
   }
 
@@ -86,6 +100,9 @@ export class Beats {
     const from = Math.max(beat.at, this.since);
     const ms = now - from;
     if (ms > beat.longestMs) beat.longestMs = ms;
-    if (ms > EVERY_MS + NOTED_MS) this.gaps.push({ id, from, to: now, before: beat.node, after: node });
+    if (ms <= EVERY_MS + NOTED_MS) return;
+    const stoodMs = this.standstill.look() - Math.max(beat.stoodMs, this.stoodBefore);
+    const stoodStillMs = Math.min(ms, Math.round(stoodMs));
+    this.gaps.push({ id, from, to: now, before: beat.node, after: node, stoodStillMs });
   }
 }

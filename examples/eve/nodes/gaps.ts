@@ -3,7 +3,8 @@
  *
  * An id whose node is well is never late by more than a second and a half. One whose node was hit by a fault waits for
  * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both. If
- * all nodes are gone, it waits for that too, and for the seconds in which the first one leaves room for the others.
+ * all nodes are gone, it waits for that too, and for the seconds in which the first one leaves room for the others. The
+ * time in which the machine stood still, and the upstream with it, is nobody's wait.
  */
 import type { Keepers } from './keepers';
 import { EVERY_MS, SLACK_MS } from './settings';
@@ -16,6 +17,8 @@ export interface Gap {
   /** The nodes that asked before and after it; '': nobody did. */
   before: string;
   after: string;
+  /** For so long of it the upstream itself stood still, with its machine: it heard of nobody. Milliseconds. */
+  stoodStillMs: number;
 }
 
 /** A bad day, from its beginning to its end. */
@@ -39,7 +42,7 @@ const isDuring = ({ at, until }: Fault, { from, to }: Gap): boolean =>
 
 /** The longest that this gap may be, milliseconds. */
 export function allowedMs(gap: Gap, faults: readonly Fault[], timeoutMs: number): number {
-  let ms = EVERY_MS + SLACK_MS;
+  let ms = EVERY_MS + SLACK_MS + gap.stoodStillMs;
   for (const fault of faults) {
     if (fault.nodes.length === 0 || !isDuring(fault, gap)) continue;
     ms += timeoutMs + SLACK_MS;
@@ -61,7 +64,7 @@ export function ofTheHealthy(gaps: readonly Gap[], faults: readonly Fault[], kee
     const nodes = new Set([gap.before, ...keepers.of(gap.id, gap.from, gap.to)]);
     return faults.some((fault) => isDuring(fault, gap) && fault.nodes.some((node) => nodes.has(node)));
   };
-  return gaps.filter((gap) => gap.to - gap.from > EVERY_MS + SLACK_MS && !isHit(gap));
+  return gaps.filter((gap) => gap.to - gap.from > EVERY_MS + SLACK_MS + gap.stoodStillMs && !isHit(gap));
 }
 
 /** The longest gap while a fault of each kind lasted, or began within it. Milliseconds, by kind. */

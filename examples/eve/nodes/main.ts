@@ -109,18 +109,15 @@ async function tellNodes({ longwatch, beats }: Cluster, tell: (line: string) => 
   tell(`${beats.requests.toLocaleString('en-US')} requests; pools: ${list}`);
 }
 
-async function report(
-  { servers, longwatch, beats, nodes }: Cluster,
-  flags: NodesFlags,
-  days: BadDays,
-  began: number,
-): Promise<string[]> {
-  const tracker = longwatch.tracker(TRACKER);
-  const timeoutMs = (await tracker.options()).heartbeatTimeoutMs;
+async function report(cluster: Cluster, flags: NodesFlags, days: BadDays, began: number): Promise<string[]> {
+  const { longwatch, beats, nodes } = cluster;
+  const timeoutMs = (await answered(() => longwatch.tracker(TRACKER).options())).heartbeatTimeoutMs;
   const longest = beats.longest();
   const at = (part: number) => `${longest[Math.min(longest.length - 1, Math.floor(longest.length * part))] ?? 0} ms`;
   console.log(`\n${beats.requests.toLocaleString('en-US')} requests for ${beats.size.toLocaleString('en-US')} ids`);
   console.log(`the longest time without one: half of the ids ${at(0.5)}, 99 of 100 ${at(0.99)}, the worst ${at(1)}`);
+  const { stoodStillMs } = beats;
+  if (stoodStillMs > 0) console.log(`the upstream itself stood still for ${stoodStillMs} ms, which is nobody's wait`);
   for (const [kind, ms] of longestByKind(beats.gaps, days.faults)) {
     const times = days.faults.filter((fault) => fault.kind === kind).length;
     console.log(`${times} × ${kind}: ${ms === 0 ? 'nobody waited' : `an id waited for ${ms} ms at most`}`);
@@ -129,19 +126,18 @@ async function report(
   const wrong: string[] = [...days.failed];
   const long = tooLong(beats.gaps, days.faults, timeoutMs);
   if (long.length > 0) wrong.push(`${long.length} waits were longer than they may be:${shown(long, began)}`);
-  const healthy = ofTheHealthy(beats.gaps, days.faults, await servers.keepers());
+  const { keepers, members, quarantined, late, hasRoot, pools } = await answered(() => inTheEnd(cluster));
+  const healthy = ofTheHealthy(beats.gaps, days.faults, keepers);
   if (healthy.length > 0) {
     const what = `${healthy.length} ids of nodes that were well waited for more than ${EVERY_MS + SLACK_MS} ms`;
     wrong.push(`${what}:${shown(healthy, began)}`);
   }
   if (beats.size !== flags.members) wrong.push(`${beats.size} ids were asked for, not ${flags.members}`);
-  const { members, quarantined } = await tracker.status();
   if (members !== flags.members) wrong.push(`the tracker has ${members} members, not ${flags.members}`);
   if (quarantined > 0) wrong.push(`${quarantined} pools are in quarantine`);
-  const late = await servers.writtenLate();
   if (late > 0) wrong.push(`${late} values were replaced by older ones`);
-  if (!(await servers.hasRoot())) wrong.push('the tracker has no root workflow');
-  const without = (await tracker.pools()).filter(({ node }) => node === null).length;
+  if (!hasRoot) wrong.push('the tracker has no root workflow');
+  const without = pools.filter(({ node }) => node === null).length;
   if (without > 0) wrong.push(`${without} pools have no keeper in the end`);
   for (const { name, crashes } of nodes) if (crashes > 0) wrong.push(`${name} ended by itself ${crashes} times`);
   return wrong;
@@ -166,5 +162,28 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   while (!holds()) {
     if (Date.now() > end) throw new Error(`it was not so in time: ${what}`);
     await delay(50);
+  }
+}
+
+/** The servers' own words, when the days are over. */
+async function inTheEnd({ servers, longwatch }: Cluster) {
+  const tracker = longwatch.tracker(TRACKER);
+  const { members, quarantined } = await tracker.status();
+  return {
+    ...{ members, quarantined, pools: await tracker.pools() },
+    ...{ keepers: await servers.keepers(), late: await servers.writtenLate(), hasRoot: await servers.hasRoot() },
+  };
+}
+
+/** Asks for half a minute: all of this runs on one machine, which may be too busy for an answer in time. */
+async function answered<T>(ask: () => Promise<T>): Promise<T> {
+  const until = Date.now() + 30_000;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+    await delay(1_000);
   }
 }

@@ -1,4 +1,5 @@
 /** The judge of the bad days: what it lets pass, and what it must not let pass. */
+import { Beats } from '../../../examples/eve/nodes/beats';
 import { ofTheHealthy, tooLong, type Fault, type Gap } from '../../../examples/eve/nodes/gaps';
 import { Keepers } from '../../../examples/eve/nodes/keepers';
 import { EVERY_MS, SLACK_MS } from '../../../examples/eve/nodes/settings';
@@ -16,6 +17,7 @@ const gap = (ms: number, of: Partial<Gap> = {}): Gap => ({
   to: 10_000 + ms,
   before: 'node-2',
   after: 'node-3',
+  stoodStillMs: 0,
   ...of,
 });
 const keepers = (...taken: [node: string, at: number][]): Keepers =>
@@ -46,4 +48,29 @@ test('even a wait for a node that was hit has an end', () => {
   const allowed = EVERY_MS + SLACK_MS + 3_000 + SLACK_MS;
   expect(tooLong([gap(allowed)], [freeze('node-2', 10_500)], 3_000)).toEqual([]);
   expect(tooLong([gap(allowed + 1)], [freeze('node-2', 10_500)], 3_000)).toHaveLength(1);
+});
+
+test('the time in which the machine stood still is nobody’s wait, and no more than that', async () => {
+  const beats = new Beats();
+  const origin = await beats.start('127.0.0.1');
+  try {
+    const ask = () => fetch(`${origin}/beat/7`, { headers: { 'x-node': 'node-2' } });
+    await ask();
+    beats.begin(Date.now());
+    const until = performance.now() + EVERY_MS + SLACK_MS + 500;
+    while (performance.now() < until); // This process stands still.
+    await ask();
+    expect(beats.gaps).toHaveLength(1);
+    const [seen] = beats.gaps as [Gap];
+    expect(seen.stoodStillMs).toBeGreaterThan(EVERY_MS + SLACK_MS);
+    expect(seen.stoodStillMs).toBeLessThanOrEqual(seen.to - seen.from);
+    expect(tooLong(beats.gaps, [], 3_000)).toEqual([]);
+    expect(ofTheHealthy(beats.gaps, [], keepers())).toEqual([]);
+    // As it would be if the process had run.
+    const ran = [{ ...seen, stoodStillMs: 0 }];
+    expect(tooLong(ran, [], 3_000)).toEqual(ran);
+    expect(ofTheHealthy(ran, [], keepers())).toEqual(ran);
+  } finally {
+    await beats.close();
+  }
 });

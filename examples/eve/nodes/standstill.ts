@@ -1,6 +1,6 @@
 /**
- * How long this process was not allowed to run. The upstream lives on the machine of the nodes: what it hears late after
- * such a moment was not asked for late. Owned by `beats.ts`.
+ * How long this process was not allowed to run. The upstream lives on the machine of the nodes: a request that it hears
+ * late after such a moment was not sent late. Owned by `beats.ts`.
  */
 
 /** So often it looks whether the process runs. */

@@ -6,7 +6,8 @@
  * on. Anybody's query can come so: the Temporal UI's, a program's, that of `status`. So it is refused, and the workflow
  * is loaded again. Part of every bundle (`workers/own-workflows.ts`).
  */
-import type { ActivateInput, WorkflowInterceptorsFactory } from '@temporalio/workflow';
+import { workflowInfo, type ActivateInput, type WorkflowInterceptorsFactory } from '@temporalio/workflow';
+import { MINUTE, SECOND } from './lib/time';
 
 export const HALF_TASK = 'the query came with a task that has not begun; the workflow is loaded again: ask once more';
 
@@ -28,17 +29,21 @@ type Activation = Pick<ActivateInput['activation'], 'timestamp' | 'historyLength
 
 /**
  * Compares what a workflow is handed with what it was handed before: each task begins with an event that has a time of
- * its own. If the server's clock goes back, a task is tried again until its time is a later one.
+ * its own. If the server's clock has gone back, a workflow's time stands still until the clock has come to it again:
+ * for a minute at most its tasks are refused and tried again, and past that nothing is, for no workflow may wait for
+ * hours.
+ * @param nowMs the real time
  * @returns throws if events came without the beginning of their task
  */
-function halfTasks(): (activation: Activation) => void {
+export function halfTasks(nowMs: () => number = () => workflowInfo().unsafe.now()): (activation: Activation) => void {
   let last: { time: string; events: number } | undefined;
   return ({ timestamp, historyLength, isReplaying, jobs }) => {
     // A query is answered from what is there; the history of a replay is of the past, and whole.
     if (jobs?.every((job) => job.queryWorkflow)) return;
     const time = `${timestamp?.seconds?.toString()}.${timestamp?.nanos}`;
     const events = historyLength ?? 0;
-    if (!isReplaying && last?.time === time && events > last.events) throw new Error(HALF_TASK);
+    const standsStill = !isReplaying && last?.time === time && events > last.events;
+    if (standsStill && Number(timestamp?.seconds) * SECOND - nowMs() < MINUTE) throw new Error(HALF_TASK);
     last = { time, events };
   };
 }

@@ -3,6 +3,8 @@ import {
   condition,
   defineQuery,
   defineSignal,
+  defineUpdate,
+  proxyLocalActivities,
   setHandler,
   sleep,
   upsertMemo,
@@ -20,4 +22,19 @@ export async function poked(): Promise<void> {
   // A whole task begins with an event of an odd number here, and that is the last one that has been told of.
   if (workflowInfo().historyLength % 2 === 1) upsertMemo({ whole: true });
   else await sleep('1ms');
+}
+
+export const refused = defineUpdate('refused');
+
+/** One that does all that makes tasks of other kinds: local activities past a task's time, updates that are refused. */
+export async function busy(): Promise<void> {
+  let pokesLeft = 5;
+  setHandler(poke, () => void pokesLeft--);
+  setHandler(refused, () => undefined, {
+    validator: () => {
+      throw new Error('no');
+    },
+  });
+  const { takeLong } = proxyLocalActivities<{ takeLong(): Promise<void> }>({ startToCloseTimeout: '1 minute' });
+  await Promise.all([takeLong(), takeLong().then(() => takeLong()), condition(() => pokesLeft === 0)]);
 }

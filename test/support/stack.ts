@@ -20,7 +20,10 @@ import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../work
 import { temporaryFolder } from '../../workers/dev/temporary';
 import type { ConfigDefinition } from '../../config/define/config';
 import { resolveConfig } from '../../config/resolve/config';
+import { askWhileItRuns, keepFewWorkflows, replayAll } from './replay-all';
 import { serversOf } from './servers';
+
+keepFewWorkflows();
 
 export interface WorkerProcess {
   process: ChildProcess;
@@ -40,13 +43,16 @@ export interface WorkerProcess {
 
 export class Stack {
   private readonly services = new Services();
+  private readonly askNoMore: () => Promise<void>;
 
   private constructor(
     readonly dir: string,
     readonly servers: DevServers,
     readonly pool: Pool,
     readonly log: Logger,
-  ) {}
+  ) {
+    this.askNoMore = askWhileItRuns(servers);
+  }
 
   /**
    * @param options.own its own Temporal and PostgreSQL: for a test that kills one, or changes what all databases of a
@@ -175,8 +181,13 @@ export class Stack {
   async close(): Promise<void> {
     await this.services.stop().catch(() => undefined);
     await this.pool.end().catch(() => undefined);
-    await this.servers.stop();
-    rmSync(this.dir, { recursive: true, force: true });
+    await this.askNoMore();
+    try {
+      await replayAll(this.servers);
+    } finally {
+      await this.servers.stop();
+      rmSync(this.dir, { recursive: true, force: true });
+    }
   }
 }
 

@@ -3,6 +3,9 @@ import { pino } from 'pino';
 import { setPointHook, type Point } from '../../activities/lib/points';
 import { loadConfig } from '../../config/load';
 import { createWorker } from '../../workers/worker';
+import { keepFewWorkflows } from './replay-all';
+
+keepFewWorkflows();
 
 async function main(): Promise<void> {
   const { config } = await loadConfig(process.argv[2]);

@@ -198,14 +198,15 @@ export class BudgetHandle {
   private async eachPage(limit: LimitName, how: Change): Promise<BucketSummary[]> {
     const changed: BucketSummary[] = [];
     for (let after: BucketName | undefined, isLast = false; !isLast;) {
-      const page = await this.connections.transaction(async (db) => {
+      const { names, rows } = await this.connections.transaction(async (db) => {
         const names = await listBuckets(db, limit, { after, most: PAGE });
         await how(db, names);
-        return lockBuckets(db, names);
+        return { names, rows: await lockBuckets(db, names) };
       });
-      for (const row of page) changed.push(summaryOf(row));
-      after = page.at(-1);
-      isLast = page.length < PAGE;
+      changed.push(...rows.map(summaryOf));
+      // A row that was forgotten in between is among the names alone.
+      after = names.at(-1);
+      isLast = names.length < PAGE;
     }
     return changed;
   }

@@ -124,6 +124,26 @@ test('of a limit of many keys few are locked at once: where one cannot be had, t
   expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({ what: 'budget open', outcome: 'done' });
 });
 
+test('a key that is forgotten meanwhile does not end the command for those that come after it', async () => {
+  const keys = Array.from({ length: 450 }, (_, n) => `k${n}`);
+  await writeBuckets(
+    db,
+    keys.map((key) => ({ upstream: 'esi', limit: 'many', key, tokens: 10, window: 60, spent: 0 })),
+  );
+  const sorted = (await longwatch.budget.list({ limit: 'many', most: 500 })).map(({ key }) => key);
+  await longwatch.budget.close('esi/many', 600_000);
+  await db.query(`
+    create function public.forget_one() returns trigger language plpgsql as
+      $$ begin delete from longwatch.budget where limit_name = 'many' and key = '${sorted[100]}'; return null; end $$;
+    create trigger forget_one after update on longwatch.budget for each statement execute function public.forget_one()`);
+  try {
+    expect(await longwatch.budget.open('esi/many')).toHaveLength(449);
+  } finally {
+    await db.query('drop trigger forget_one on longwatch.budget; drop function public.forget_one');
+  }
+  expect(await stack.sql('select from longwatch.budget where closed_until > now()')).toEqual([]);
+});
+
 test('a limit is closed for all of its keys and opened for one, and the audit has both', async () => {
   const closed = await longwatch.budget.close('esi/group', 300_000, { why: 'they asked us' });
   expect(closed.map(({ closedReason }) => closedReason)).toEqual(['they asked us', 'they asked us']);

@@ -1,10 +1,12 @@
 /** The pool's workflow on a real server, with activities of the test's own, and nodes that are no more than a queue. */
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, QueryNotRegisteredError, type WorkflowHandle } from '@temporalio/client';
 import { bundleWorkflowCode, NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import {
   nodeShiftQueue,
+  poolStatusQuery,
   sharedShiftQueue,
   type PoolOpening,
+  type PoolStatus,
   type ShiftInput,
   type ShiftResult,
 } from '../../workflows/tracker/contract';
@@ -35,6 +37,16 @@ export const result = (given: Pick<ShiftResult, 'end' | 'node'> & Partial<ShiftR
   skipped: 0,
   ...given,
 });
+
+/** Asks once more if the question came with a task that had not begun (`workflows/interceptors.ts`). */
+export async function statusOf(pool: WorkflowHandle): Promise<PoolStatus> {
+  try {
+    return await pool.query(poolStatusQuery);
+  } catch (error) {
+    if (!(error instanceof QueryNotRegisteredError)) throw error;
+    return statusOf(pool);
+  }
+}
 
 export class PoolStack {
   private stops: (() => Promise<void>)[] = [];

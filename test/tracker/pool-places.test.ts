@@ -7,7 +7,6 @@ import type { WorkflowHandle } from '@temporalio/client';
 import {
   moveSignal,
   nodeShiftQueue,
-  poolStatusQuery,
   poolWorkflowId,
   sharedShiftQueue,
   wakeSignal,
@@ -17,7 +16,7 @@ import {
   type Unbegun,
 } from '../../workflows/tracker/contract';
 import { eventually } from '../support/stack';
-import { OPENING, POOL_QUEUE, PoolStack, result } from './pool-kit';
+import { OPENING, POOL_QUEUE, PoolStack, result, statusOf } from './pool-kit';
 
 /** A shift that came to a node, by which queue, and when. */
 interface Came {
@@ -139,7 +138,7 @@ test('a redirected pool is at its place at once; hops, since when and from whom 
     expect(came[2]!.input.waitedMs).toBeGreaterThan(0);
     // Nobody waits between them: five starts take less than the second for which a node may leave one alone.
     expect(came[4]!.atMs - came[0]!.atMs).toBeLessThan(5 * 1_000);
-    expect((await pool.query(poolStatusQuery)).members).toBe(1);
+    expect((await statusOf(pool)).members).toBe(1);
     await pool.terminate();
   }));
 
@@ -177,7 +176,7 @@ test('a node that does not take a pool within a second loses it to the shared qu
     expect(came[1]!.atMs - came[0]!.atMs).toBeLessThan(4_000);
     // No pause after a failure: Temporal itself tries again what comes by the shared queue.
     expect(came[3]!.atMs - came[2]!.atMs).toBeLessThan(2_000);
-    expect((await pool.query(poolStatusQuery)).unbegun).toBeUndefined();
+    expect((await statusOf(pool)).unbegun).toBeUndefined();
     await pool.terminate();
   }));
 
@@ -193,7 +192,7 @@ test('an operator moves a pool: its shift ends, and the next one is on that node
     await pool.signal(moveSignal, { to: 'b' });
     await arrived(2);
     expect(came[1]).toMatchObject({ queue: nodeShiftQueue('b'), input: { hops: 2, from: 'a', shift: 2 } });
-    const status = await pool.query(poolStatusQuery);
+    const status = await statusOf(pool);
     expect(status).toMatchObject({ queue: nodeShiftQueue('b'), state: 'on shift' });
     expect(status.wanted).toBeUndefined();
     // The node does not take it: the shared queue has it as always.
@@ -217,13 +216,13 @@ test('a pool with a label goes by the queue of its nodes, and a shift that none 
   // The second wait is twice as long, and belongs to the first.
   expect(second).toMatchObject({ queue, times: 2, sinceMs: first.sinceMs });
   expect(second.untilMs - first.untilMs).toBeGreaterThanOrEqual(1_000);
-  expect(await pool.query(poolStatusQuery)).toMatchObject({ queue, unbegun: { queue } });
+  expect(await statusOf(pool)).toMatchObject({ queue, unbegun: { queue } });
 
   // A node of the label comes.
   await stack.run({ taskQueue: queue, activities: { shift: noting((_input, count) => (count === 1 ? result({ end: 'elapsed', node: 'g' }) : keeping('g')(_input, count))) } }); // prettier-ignore
   await arrived(2);
   expect(queues()).toEqual([queue, queue]);
-  expect((await pool.query(poolStatusQuery)).unbegun).toBeUndefined();
+  expect((await statusOf(pool)).unbegun).toBeUndefined();
   await pool.terminate();
 });
 
@@ -237,7 +236,7 @@ test('a pool that reads its options again shows the queue of the label that it h
     noteUnbegun: () => undefined,
   }); // prettier-ignore
   await eventually('it reads them again', () => openings === 2);
-  const shown = await pool.query(poolStatusQuery);
+  const shown = await statusOf(pool);
   answer({ ...opening, label: undefined });
   expect(shown).toMatchObject({ state: 'opening', queue: sharedShiftQueue('gpu') });
   await arrived(1);
@@ -254,7 +253,7 @@ test('woken after a change of its label, a pool that waits for nodes of the old 
   }); // prettier-ignore
   await eventually('nobody begins it', () => noted === 1);
   await eventually('it waits for another six seconds', async () =>
-    (await pool.query(poolStatusQuery)).state === 'on shift'); // prettier-ignore
+    (await statusOf(pool)).state === 'on shift'); // prettier-ignore
   label = undefined;
   const wokenAt = performance.now();
   await pool.signal(wakeSignal, {});
@@ -294,7 +293,7 @@ test('two trackers weigh alike where pools wait for a node: the small one does n
       args: [{ tracker, pool }],
     });
   const large = await Promise.all(Array.from({ length: 30 }, (_, pool) => start('large', pool)));
-  const waits = async (handle: WorkflowHandle) => (await handle.query(poolStatusQuery)).state === 'on shift';
+  const waits = async (handle: WorkflowHandle) => (await statusOf(handle)).state === 'on shift';
   for (const pool of large) await eventually('its shift waits', () => waits(pool));
   const small = [await start('small', 0), await start('small', 1)];
   for (const pool of small) await eventually('its shift waits too', () => waits(pool));

@@ -151,7 +151,7 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
     );
   }
 
-  private async askShard(shard: number, isAgain = false): Promise<ShardStatus | undefined> {
+  private async askShard(shard: number, tries = 3): Promise<ShardStatus | undefined> {
     try {
       return await this.connections.ask(
         (client) => client.workflow.getHandle(shardWorkflowId(this.name, shard)).query(shardStatusQuery),
@@ -159,7 +159,7 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
       );
     } catch (error) {
       // It came with half a task (`workflows/interceptors.ts`).
-      if (error instanceof QueryNotRegisteredError && !isAgain) return this.askShard(shard, true);
+      if (error instanceof QueryNotRegisteredError && tries > 1) return this.askShard(shard, tries - 1);
       return undefined;
     }
   }

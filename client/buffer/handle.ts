@@ -4,7 +4,7 @@
  * `push.ts`, dead letters are `dead.ts`, and what is read comes from PostgreSQL and, exact to the
  * moment, from the shards themselves.
  */
-import { QueryNotRegisteredError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { UpdateDefinition } from '@temporalio/common';
 import { sleep } from '../../activities/lib/sleep';
 import type { AnyBuffer } from '../../config/define/buffer';
@@ -158,8 +158,9 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
         { withinMs: 3_000 },
       );
     } catch (error) {
-      // It came with half a task (`workflows/interceptors.ts`).
-      if (error instanceof QueryNotRegisteredError && tries > 1) return this.askShard(shard, tries - 1);
+      // It came with half a task (`workflows/interceptors.ts`). The error's class would load the SDK.
+      const isRefused = error instanceof Error && error.name === 'QueryNotRegisteredError';
+      if (isRefused && tries > 1) return this.askShard(shard, tries - 1);
       return undefined;
     }
   }

@@ -32,6 +32,9 @@ const GRACE_MS = 50;
 /** Between tries of a message that did not get through, at first and at most. Milliseconds. */
 const RETRY_MS = 100;
 const RETRY_CAP_MS = 2_000;
+/** The time that a full shard has for its next answer, by how long the last one took. Milliseconds. */
+const ANSWER_MS = 250;
+const ANSWER_CAP_MS = 2_000;
 
 /** A signal is kept by Temporal; an update is answered by the shard itself, which may ask to wait. */
 export type PushWay = 'signal' | 'update';
@@ -187,7 +190,8 @@ export class ShardSender {
     // A message that was not answered may still be taken in here.
     let unanswered = false;
     for (let pause = 0; ;) {
-      const withinMs = Math.max(100, deadline - Date.now());
+      const askedAt = Date.now();
+      const withinMs = Math.max(100, deadline - askedAt);
       const say = (): Promise<PushAnswer> =>
         this.connections.temporal(
           (client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }).catch(refusal),
@@ -204,7 +208,9 @@ export class ShardSender {
         return;
       }
       pause = Math.min(1_000, Math.max(answer.waitMs, pause * 2));
-      if (Date.now() + pause > deadline) throw new BufferFullError(this.buffer);
+      // It is full, and nobody would know if the next answer were cut off.
+      const answerMs = Math.min(ANSWER_CAP_MS, Math.max(ANSWER_MS, 2 * (Date.now() - askedAt)));
+      if (Date.now() + pause + answerMs > deadline) throw new BufferFullError(this.buffer);
       await sleep(pause * (0.8 + 0.4 * Math.random()));
     }
   }

@@ -12,12 +12,15 @@ const NOW = 1_700_000_000_000;
 const pool = (at: number): PlacedPool => ({ id: `eve/${at}`, kind: 'eve', size: 100, members: 100 });
 const rowAt = (placer: Placer, ms: number): PlacementRow => ({ ...placer.row(ms), at: ms });
 
+/** It asks for all there is: what it reads is said by its row. */
+const READS_ALL = { reads: { eve: 9 }, writes: {} };
+
 /**
  * `a` has ten pools, all of which have just come from `b`; `b` has nothing, and asks.
  * @param writes the versions of states that the code of `a` writes
  */
 function two(writes?: Record<string, number>) {
-  const [a, b] = [new Placer('a', SETTINGS, writes && { reads: writes, writes }), new Placer('b', SETTINGS)];
+  const [a, b] = [new Placer('a', SETTINGS, writes && { reads: writes, writes }), new Placer('b', SETTINGS, READS_ALL)];
   for (let at = 0; at < 10; at++) a.offered(pool(at), { hops: 1, waitedMs: 0, from: 'b' }, NOW, 0);
   const asks = (ms: number, said: Partial<PlacementRow> = {}) => {
     b.observe([rowAt(a, ms)], ms);

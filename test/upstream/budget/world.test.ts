@@ -41,8 +41,8 @@ simulate(
       latency: 0.1,
     };
     const { requests, refused, used } = new BudgetWorld(history).live();
-    // Half an hour; the rate that is right was refused now and then.
-    if (refused > 200 || used < 0.35)
+    // Half an hour, from knowing nothing. The worst of 160 seeds had 4.3 % refused, most of them in its first minutes.
+    if (refused > requests * 0.06 || used < 0.35)
       throw new Error(`${refused} of ${requests} refused, ${used.toFixed(2)} used\n${JSON.stringify(history)}`);
   },
   { histories: 6 },

@@ -1,28 +1,24 @@
 /**
  * How long something took, without the moments in which this process was not allowed to run: for a test that says
- * 'within a second' of code that waits. A machine that stands still for a moment fails no such test.
+ * 'within a second' of code that waits. A machine that stands still for a moment fails no such test. Code that keeps
+ * the processor for longer than 25 ms is not measured.
  */
+import { Standstill } from './standstill';
 
-/** So often it looks whether the process runs. */
-const LOOK_MS = 5;
-/** A longer time between two looks is the machine's. Code that keeps the processor for longer is not measured. */
-const MOST_MS = 25;
-
-const running = new Set<NodeJS.Timeout>();
+const running = new Set<Standstill>();
 afterEach(() => {
-  for (const timer of running) clearInterval(timer);
+  for (const standstill of running) standstill.stop();
   running.clear();
 });
 
 /** @returns the milliseconds since this call; it is read until the end of the test. */
 export function stopwatch(): () => number {
-  let [passed, last] = [0, performance.now()];
-  const look = (): number => {
-    const now = performance.now();
-    passed += Math.min(now - last, MOST_MS);
-    last = now;
-    return passed;
+  const standstill = new Standstill({ everyMs: 5, mostMs: 25 });
+  const began = performance.now();
+  standstill.start();
+  running.add(standstill);
+  return () => {
+    const stoodMs = standstill.look();
+    return performance.now() - began - stoodMs;
   };
-  running.add(setInterval(look, LOOK_MS).unref());
-  return look;
 }

@@ -1,6 +1,6 @@
 /** The pool's workflow on a real server, with activities of the test's own, and nodes that are no more than a queue. */
 import { Client, Connection, QueryNotRegisteredError, type WorkflowHandle } from '@temporalio/client';
-import { bundleWorkflowCode, NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import {
   nodeShiftQueue,
   poolStatusQuery,
@@ -10,7 +10,6 @@ import {
   type ShiftInput,
   type ShiftResult,
 } from '../../workflows/tracker/contract';
-import { OWN_WORKFLOWS, WORKFLOW_INTERCEPTORS } from '../../workers/own-workflows';
 import { installRuntime } from '../../workers/runtime';
 import { Stack } from '../support/stack';
 
@@ -62,9 +61,7 @@ export class PoolStack {
     const stack = await Stack.start();
     await installRuntime(stack.log);
     const address = stack.servers.temporalAddress;
-    const workflowBundle = process.env.LONGWATCH_TEST_BUNDLE
-      ? { codePath: process.env.LONGWATCH_TEST_BUNDLE }
-      : await bundleWorkflowCode({ workflowsPath: OWN_WORKFLOWS, workflowInterceptorModules: WORKFLOW_INTERCEPTORS });
+    const workflowBundle = { codePath: process.env.LONGWATCH_TEST_BUNDLE! };
     return new PoolStack(
       stack,
       await Connection.connect({ address }),

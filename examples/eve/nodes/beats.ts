@@ -4,9 +4,9 @@
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Standstill } from '../../../test/support/standstill';
 import { EVERY_MS, NODE_HEADER } from './settings';
 import type { Gap } from './gaps';
-import { Standstill } from './standstill';
 
 /** Later than that is worth a note. Milliseconds. */
 const NOTED_MS = 500;
@@ -26,7 +26,7 @@ export class Beats {
   /** The times without a request that are longer than they are on a good day. */
   readonly gaps: Gap[] = [];
   requests = 0;
-  private readonly standstill = new Standstill();
+  private readonly standstill = new Standstill({ everyMs: 25, mostMs: 100 });
   /** The measuring begins here: what was before it, the start and the adding, is not a gap. */
   private since = Infinity;
   private stoodBefore = 0;
